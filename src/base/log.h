@@ -1,0 +1,58 @@
+/* Lines for the operator, on stderr: logfmt by default, JSON by choice. Only shells log; library
+ * code returns a fault. One line is one write(2), so lines of threads never mix.
+ *
+ *     tn_log_info("model loaded", TN_LOG_STR("model", name), TN_LOG_U64("version", 3));
+ *     -> time=2026-11-23T13:50:00.123Z level=info msg="model loaded" model=silero version=3
+ *
+ * Never log a secret: there is no field type for one. Threads: any. Bounds: a line is cut at 4 KiB
+ * and says so; a storm is limited per call site to 100 lines a second, and the dropped are counted. */
+#ifndef TN_BASE_LOG_H
+#define TN_BASE_LOG_H
+
+#include "core/bytes.h"
+#include "core/err.h"
+
+enum tn_log_level { TN_LOG_DEBUG, TN_LOG_INFO, TN_LOG_WARN, TN_LOG_ERROR };
+enum tn_log_format { TN_LOG_LOGFMT, TN_LOG_JSON };
+
+enum tn_log_kind { TN_LOG_KIND_STR, TN_LOG_KIND_I64, TN_LOG_KIND_U64, TN_LOG_KIND_F64 };
+
+struct tn_log_field {
+    const char *key;
+    enum tn_log_kind kind;
+    struct tn_str str;
+    int64_t i64;
+    uint64_t u64;
+    double f64;
+};
+
+#define TN_LOG_STR(k, v)                                                                           \
+    ((struct tn_log_field){.key = (k), .kind = TN_LOG_KIND_STR, .str = tn_str_from(v)})
+#define TN_LOG_VIEW(k, v)                                                                          \
+    ((struct tn_log_field){.key = (k), .kind = TN_LOG_KIND_STR, .str = (v)})
+#define TN_LOG_I64(k, v) ((struct tn_log_field){.key = (k), .kind = TN_LOG_KIND_I64, .i64 = (v)})
+#define TN_LOG_U64(k, v) ((struct tn_log_field){.key = (k), .kind = TN_LOG_KIND_U64, .u64 = (v)})
+#define TN_LOG_F64(k, v) ((struct tn_log_field){.key = (k), .kind = TN_LOG_KIND_F64, .f64 = (v)})
+
+void tn_log_setup(enum tn_log_level level, enum tn_log_format format, int fd);
+bool tn_log_enabled(enum tn_log_level level);
+enum tn_log_level tn_log_level_get(void);
+void tn_log_level_set(enum tn_log_level level);
+
+void tn_log_write(enum tn_log_level level, const char *message, const struct tn_log_field *fields,
+                  size_t count);
+
+#define TN_LOG_AT(level, message, ...)                                                             \
+    do {                                                                                           \
+        if (tn_log_enabled(level)) {                                                               \
+            const struct tn_log_field fields_[] = {{0}, __VA_ARGS__};                              \
+            tn_log_write((level), (message), fields_ + 1, sizeof(fields_) / sizeof(*fields_) - 1); \
+        }                                                                                          \
+    } while (0)
+
+#define tn_log_debug(...) TN_LOG_AT(TN_LOG_DEBUG, __VA_ARGS__, )
+#define tn_log_info(...)  TN_LOG_AT(TN_LOG_INFO, __VA_ARGS__, )
+#define tn_log_warn(...)  TN_LOG_AT(TN_LOG_WARN, __VA_ARGS__, )
+#define tn_log_error(...) TN_LOG_AT(TN_LOG_ERROR, __VA_ARGS__, )
+
+#endif
