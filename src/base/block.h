@@ -3,8 +3,8 @@
  * whoever still sends or reads one holds a reference.
  *
  * Memory: one allocation a block (header and bytes), or a block around foreign memory with its own
- * release function. Threads: ref and unref from any thread; the bytes are written by one owner before
- * the block is shared and are constant afterwards. */
+ * release function. Threads: ref and unref from any thread; the bytes are written by one owner
+ * before the block is shared and are constant afterwards. */
 #ifndef TN_BASE_BLOCK_H
 #define TN_BASE_BLOCK_H
 
@@ -15,9 +15,9 @@
 
 struct tn_block {
     atomic_uint refs;
-    size_t size;   /* bytes in use */
-    size_t room;   /* bytes available, 0 for foreign memory */
-    uint8_t *data; /* aligned to 64 when created here */
+    size_t size;                             /* bytes in use */
+    size_t room;                             /* bytes available, 0 for foreign memory */
+    uint8_t *data;                           /* aligned to 64 when created here */
     void (*release)(struct tn_block *block); /* the last unref calls it; NULL: heap block */
     void *owner;                             /* for `release` */
 };
@@ -36,8 +36,8 @@ void tn_block_init_foreign(struct tn_block *block, struct tn_bytes bytes,
 struct tn_block *tn_block_ref(struct tn_block *block);
 void tn_block_unref(struct tn_block *block); /* NULL is accepted */
 
-/* A part of a block on its way out: `bytes` lie inside `owner`, or live as long as the receiver says
- * when `owner` is NULL. Passing a piece on passes its reference. */
+/* A part of a block on its way out: `bytes` lie inside `owner`, or live as long as the receiver
+ * says when `owner` is NULL. Passing a piece on passes its reference. */
 struct tn_piece {
     struct tn_bytes bytes;
     struct tn_block *owner;

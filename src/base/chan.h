@@ -4,10 +4,10 @@
  *                          '-- wakes the consumer only when it sleeps
  *
  * Many producers, one consumer. A full channel refuses (TN_LIMIT): the sender keeps the item and
- * tells its own sender. The consumer drains in batches, then declares that it sleeps; only the first
- * push after that pays for a wake-up (one eventfd write).
- * Memory: one ring, taken at init. Threads: as above. Bounds: the capacity.
- * Source: D. Vyukov, bounded MPMC queue with a sequence number per cell. */
+ * tells its own sender. The consumer drains in batches, then declares that it sleeps; only the
+ * first push after that pays for a wake-up (one eventfd write). Memory: one ring, taken at init.
+ * Threads: as above. Bounds: the capacity. Source: D. Vyukov, bounded MPMC queue with a sequence
+ * number per cell. */
 #ifndef TN_BASE_CHAN_H
 #define TN_BASE_CHAN_H
 

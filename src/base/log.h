@@ -5,7 +5,8 @@
  *     -> time=2026-11-23T13:50:00.123Z level=info msg="model loaded" model=silero version=3
  *
  * Never log a secret: there is no field type for one. Threads: any. Bounds: a line is cut at 4 KiB
- * and says so; a storm is limited per call site to 100 lines a second, and the dropped are counted. */
+ * and says so; a storm is limited per call site to 100 lines a second, and the dropped are counted.
+ */
 #ifndef TN_BASE_LOG_H
 #define TN_BASE_LOG_H
 
@@ -28,11 +29,10 @@ struct tn_log_field {
 
 #define TN_LOG_STR(k, v)                                                                           \
     ((struct tn_log_field){.key = (k), .kind = TN_LOG_KIND_STR, .str = tn_str_from(v)})
-#define TN_LOG_VIEW(k, v)                                                                          \
-    ((struct tn_log_field){.key = (k), .kind = TN_LOG_KIND_STR, .str = (v)})
-#define TN_LOG_I64(k, v) ((struct tn_log_field){.key = (k), .kind = TN_LOG_KIND_I64, .i64 = (v)})
-#define TN_LOG_U64(k, v) ((struct tn_log_field){.key = (k), .kind = TN_LOG_KIND_U64, .u64 = (v)})
-#define TN_LOG_F64(k, v) ((struct tn_log_field){.key = (k), .kind = TN_LOG_KIND_F64, .f64 = (v)})
+#define TN_LOG_VIEW(k, v) ((struct tn_log_field){.key = (k), .kind = TN_LOG_KIND_STR, .str = (v)})
+#define TN_LOG_I64(k, v)  ((struct tn_log_field){.key = (k), .kind = TN_LOG_KIND_I64, .i64 = (v)})
+#define TN_LOG_U64(k, v)  ((struct tn_log_field){.key = (k), .kind = TN_LOG_KIND_U64, .u64 = (v)})
+#define TN_LOG_F64(k, v)  ((struct tn_log_field){.key = (k), .kind = TN_LOG_KIND_F64, .f64 = (v)})
 
 void tn_log_setup(enum tn_log_level level, enum tn_log_format format, int fd);
 bool tn_log_enabled(enum tn_log_level level);

@@ -24,15 +24,15 @@ struct tn_arena_source {
 struct tn_arena_chunk;
 
 struct tn_arena {
-    uint8_t *at;                  /* next free byte of the current block */
-    uint8_t *end;                 /* end of the current block */
-    uint8_t *first;               /* the caller's block, may be NULL */
-    size_t first_size;            /* bytes */
+    uint8_t *at;                   /* next free byte of the current block */
+    uint8_t *end;                  /* end of the current block */
+    uint8_t *first;                /* the caller's block, may be NULL */
+    size_t first_size;             /* bytes */
     struct tn_arena_chunk *chunks; /* newest first */
     struct tn_arena_source source; /* take == NULL: a fixed region */
-    size_t chunk_size;            /* bytes asked for at least */
-    size_t size_max;              /* bytes over all blocks; SIZE_MAX: no limit but the source's */
-    size_t size;                  /* bytes held now */
+    size_t chunk_size;             /* bytes asked for at least */
+    size_t size_max;               /* bytes over all blocks; SIZE_MAX: no limit but the source's */
+    size_t size;                   /* bytes held now */
 };
 
 struct tn_arena_options {

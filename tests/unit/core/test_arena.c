@@ -75,8 +75,8 @@ static void bound_holds_and_reset_keeps_one_chunk(void **unused)
     struct source_state state = {0};
     struct tn_arena_source source = {state_take, state_give, &state};
     struct tn_arena arena;
-    tn_arena_init(&arena, &(struct tn_arena_options){
-                              .source = &source, .chunk_size = 512, .size_max = 2048});
+    tn_arena_init(
+        &arena, &(struct tn_arena_options){.source = &source, .chunk_size = 512, .size_max = 2048});
     size_t got = 0;
     while (tn_arena_take(&arena, 100, 8) != NULL) {
         got++;
