@@ -1,7 +1,8 @@
 /* A growing run of bytes, for encoders and texts. Doubles when full, up to `size_max`.
  *
  * An append that fails leaves the buffer as it was and marks it failed; further appends do nothing,
- * so an encoder checks once at the end (tn_buf_failed). Threads: one at a time. */
+ * so an encoder checks once at the end (tn_buf_failed). What is appended must not lie in the buffer
+ * itself: growing moves it. A zeroed struct is a valid empty buffer. Threads: one at a time. */
 #ifndef TN_BASE_BUF_H
 #define TN_BASE_BUF_H
 
@@ -26,6 +27,12 @@ void tn_buf_put_text(struct tn_buf *buf, const char *terminated);
 void tn_buf_put_byte(struct tn_buf *buf, uint8_t byte);
 void tn_buf_printf(struct tn_buf *buf, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* TN_OK, TN_NOMEM or TN_LIMIT since init or reset. */
+static inline enum tn_err tn_buf_failed(const struct tn_buf *buf)
+{
+    return buf->failed;
+}
 
 /* `size` writable bytes at the end, counted only by tn_buf_commit. NULL when failed. */
 uint8_t *tn_buf_reserve(struct tn_buf *buf, size_t size);

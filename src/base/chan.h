@@ -24,16 +24,22 @@ struct tn_waker {
 
 struct tn_chan_cell;
 
+/* Padding, not alignment, keeps the two sides on cache lines of their own, so the struct may live
+ * in memory of any alignment. */
 struct tn_chan {
-    struct tn_chan_cell *cells;
+    struct tn_chan_cell *cells; /* constant after init */
     size_t mask;
     struct tn_waker waker;
-    _Alignas(64) atomic_size_t tail; /* producers */
-    _Alignas(64) size_t head;        /* consumer */
-    atomic_bool asleep;
+    char gap_a[64];
+    atomic_size_t tail; /* producers */
+    atomic_bool asleep; /* producers read it right after `tail`, hence here */
+    char gap_b[64];
+    size_t head; /* consumer */
+    bool slept;
+    char gap_c[64];
 };
 
-/* Capacity is rounded up to a power of two. TN_NOMEM. */
+/* Capacity (1 to 2^26) is rounded up to a power of two, at least 2. TN_NOMEM. */
 TN_MUST enum tn_err tn_chan_init(struct tn_chan *chan, size_t capacity, struct tn_waker waker);
 void tn_chan_deinit(struct tn_chan *chan); /* items still inside are the caller's business */
 
@@ -47,7 +53,8 @@ void tn_chan_wake(struct tn_chan *chan);
 /* Consumer: up to `max` items in order, returns how many. */
 size_t tn_chan_drain(struct tn_chan *chan, void **items, size_t max);
 
-/* Consumer: declares sleep. False when something arrived meanwhile: drain again. */
+/* Consumer: declares sleep. False when something arrived meanwhile: drain again. A drain ends the
+ * sleep. */
 bool tn_chan_sleep(struct tn_chan *chan);
 
 /* A consumer that is a plain thread: sleeps on a futex-like parker until woken or `timeout_ns`

@@ -1,4 +1,5 @@
-/* The only way to the heap: counted, bounded if asked, and able to fail on purpose.
+/* The only way to the heap: counted, and able to fail on purpose. Bounds belong to what is built
+ * on it: arenas, pools, channels, tables.
  *
  * Every room above base requests memory here, through an arena whose source is tn_mem_source(), or
  * from a pool built on these. Tests sweep the n-th allocation: see tn_mem_fail_from.
@@ -18,7 +19,8 @@ void *tn_mem_take_zeroed(size_t count, size_t size);
 /* `size` bytes at a multiple of `align` (power of two, up to 4096). Give back with tn_mem_give. */
 void *tn_mem_take_aligned(size_t size, size_t align);
 
-/* Resizes, keeps the bytes. On NULL the old memory is untouched. */
+/* Resizes, keeps the bytes; NULL memory is a take. On NULL the old memory is untouched. Not for
+ * memory of tn_mem_take_aligned: the alignment would be lost. */
 void *tn_mem_resize(void *memory, size_t size);
 
 /* NULL is accepted. */
