@@ -61,6 +61,11 @@ struct tn_map_config {
     struct tn_str outside; /* the ensemble's tensor name */
 };
 
+struct tn_pair_config {
+    struct tn_str name;
+    struct tn_str value;
+};
+
 struct tn_step_config {
     struct tn_str model;
     int64_t version; /* -1: latest */
@@ -102,7 +107,14 @@ struct tn_model_config {
     uint32_t versions_latest; /* [1] */
     uint64_t versions[32];
     size_t version_count;
-    struct tn_str labels[16]; /* file with class names for output i, read by `tenon infer` */
+    /* "labels: {OUTPUT: FILE}": class names, a line each, in a file beside model.yaml. */
+    struct tn_pair_config labels[16];
+    size_t label_count;
+    /* "parameters: {NAME: TEXT}": handed to clients in ModelConfig.parameters as they are. `tenon
+     * infer` reads "input.NAME" (how to make the tensor of a file: "image resize=320x48 ...") and
+     * "output.NAME" (how to read the answer: "ctc", "classes"); see docs/configuration.md. */
+    struct tn_pair_config parameters[32];
+    size_t parameter_count;
     struct tn_str tokens[16]; /* SHA-256 in hex of bearer tokens that may use this model */
     size_t token_count;
 };
