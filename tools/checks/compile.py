@@ -35,7 +35,7 @@ def check_headers(tree, compiler='cc'):
 
 def find_formatter(root):
     """The first clang-format of the one version, or None."""
-    for name in (os.path.join(root, '.deps/venv/bin/clang-format'),
+    for name in (os.path.join(root, '.deps/dev/bin/clang-format'),
                  f'clang-format-{FORMAT_MAJOR}', 'clang-format'):
         path = shutil.which(name)
         if path:
