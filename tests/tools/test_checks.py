@@ -21,6 +21,7 @@ base: core
 core:
 <onnxruntime_c_api.h>: infer
 <cmocka.h>:
+<proto/health>: infer
 '''
 CLEAN_HEADER = '''/* Counts. */
 #ifndef TN_BASE_COUNT_H
@@ -94,6 +95,14 @@ class Rules(unittest.TestCase):
         self.caught('room', 'src/base/a.c', '/* A. */\n#include <onnxruntime_c_api.h>\n', 2)
         self.caught('room', 'src/infer/a.c', '/* A. */\n#include <cmocka.h>\n', 2)
         self.passes('src/infer/a.c', '/* A. */\n#include <onnxruntime_c_api.h>\n')
+
+    def test_generated_messages(self):
+        include = '/* A. */\n#include "proto/health.pb.h"\n'
+        self.passes('src/infer/a.c', include)
+        self.caught('room', 'src/base/a.c', include, 2)
+        found = findings({'src/infer/a.h': '/* A. */\n#ifndef TN_INFER_A_H\n'
+                          '#define TN_INFER_A_H\n#include "proto/health.pb.h"\n#endif\n'})
+        self.assertEqual(['room'], [finding.rule for finding in found])
 
     def test_core_is_freestanding(self):
         self.caught('room', 'src/core/a.c', '/* A. */\n#include <stdio.h>\n', 2)

@@ -44,7 +44,9 @@ def check_rooms(tree):
             found = INCLUDE.match(line)
             if not found:
                 continue
-            if found.group(1) == '"':
+            if found.group(2).startswith('proto/'):
+                problem = generated(room, libraries, path, found.group(2))
+            elif found.group(1) == '"':
                 problem = quoted(room, rooms[room], found.group(2), known)
             else:
                 problem = angled(room, libraries, found.group(2))
@@ -63,6 +65,16 @@ def quoted(room, allowed, name, known):
                'room that may, or pass what it needs as an argument'
     if f'src/{name}' not in known and not name.endswith('.inc.h'):
         return f'"{name}" is not in src/'
+    return None
+
+
+def generated(room, libraries, path, name):
+    """Messages of proto/: written at build time, so a header that includes one stands on sand."""
+    if path.endswith('.h'):
+        return f'"{name}" is generated: declare its structs, and include it in the .c file'
+    rooms = libraries.get(name.removesuffix('.pb.h'), set())
+    if room not in rooms:
+        return f'room {room} does not speak {name} (see {TABLE})'
     return None
 
 
