@@ -10,6 +10,7 @@
 #define TN_RPC_CLIENT_H
 
 #include "rpc/call.h"
+#include "rpc/header.h"
 
 struct tn_client;
 struct tn_client_call;
@@ -38,11 +39,6 @@ TN_MUST enum tn_err tn_client_create(const struct tn_client_options *options,
 
 /* Ends all calls (TN_CANCELLED, delivered before this returns) and closes. NULL accepted. */
 void tn_client_destroy(struct tn_client *client);
-
-struct tn_header {
-    struct tn_str name; /* lower case */
-    struct tn_str value;
-};
 
 /* How a call ended. For gRPC `err` is TN_OK only with status OK. Views live during the callback. */
 struct tn_client_end {
