@@ -110,7 +110,8 @@ class Load:
         before = process.cpu()
         done = subprocess.run(self.command, capture_output=True, text=True, timeout=timeout)
         cpu = process.cpu() - before
-        match = re.search(r"requests: \d+ total, \d+ started, (\d+) done, (\d+) succeeded", done.stdout)
+        match = re.search(r"requests: \d+ total, \d+ started, (\d+) done, (\d+) succeeded",
+                          done.stdout)
         if match is None or int(match.group(2)) != self.requests:
             raise RuntimeError(f"{process.name}: load failed\n{done.stdout}{done.stderr}")
         rate = float(re.search(r"finished in [^,]+, ([0-9.]+) req/s", done.stdout).group(1))
@@ -127,7 +128,8 @@ def grpc_body(message):
 
 def record(bench, figure, value, unit, better="lower", goal=None, peer=None, peer_value=None):
     """Keeps one figure; returns the line for people."""
-    row = {"bench": bench, "figure": figure, "value": round(value, 4), "unit": unit, "better": better}
+    row = {"bench": bench, "figure": figure, "value": round(value, 4), "unit": unit,
+           "better": better}
     if goal is not None:
         row["goal"] = goal
     if peer is not None:
@@ -145,7 +147,8 @@ def record(bench, figure, value, unit, better="lower", goal=None, peer=None, pee
     if goal is not None:
         met = "met" if (value <= goal if better == "lower" else value >= goal) else "NOT MET"
     line = f"{bench:28} {figure:26} {value:>12.2f} {unit:<14}"
-    line += f" goal {'<=' if better == 'lower' else '>='} {goal:g} {met}" if goal is not None else ""
+    if goal is not None:
+        line += f" goal {'<=' if better == 'lower' else '>='} {goal:g} {met}"
     if peer is not None:
         said = "missing" if peer_value is None else f"{peer_value:.2f} ({row['ratio']:.1f}x)"
         line += f"   {peer}: {said}"
