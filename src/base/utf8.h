@@ -1,0 +1,14 @@
+/* Where one UTF-8 character ends: strict (no overlong forms, no surrogates, nothing beyond
+ * U+10FFFF), for whoever escapes text of unknown origin. */
+#ifndef TN_BASE_UTF8_H
+#define TN_BASE_UTF8_H
+
+#include "core/bytes.h"
+
+/* Length of the valid character at the start of `text`, 1 to 4; 0 when there is none. */
+size_t tn_utf8_length(struct tn_str text);
+
+/* Whether all of it is valid. */
+bool tn_utf8_valid(struct tn_str text);
+
+#endif
