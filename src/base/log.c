@@ -8,13 +8,13 @@
 #include "base/log.h"
 
 #include "base/clock.h"
+#include "base/units.h"
 #include "base/utf8.h"
 #include "core/assert.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -129,15 +129,12 @@ static void put_str(struct line *line, struct tn_str str)
 
 static void put_f64(struct line *line, double value)
 {
-    char text[40];
-    int size = snprintf(text, sizeof(text), "%.15g", value);
-    if (strtod(text, NULL) != value && !isnan(value)) {
-        size = snprintf(text, sizeof(text), "%.17g", value);
-    }
+    char text[TN_UNITS_TEXT_MAX];
+    size_t size = tn_units_print_float(text, value);
     if (line->json && !isfinite(value)) { /* JSON has no such number */
-        put_quoted(line, tn_str_make(text, (size_t)size));
+        put_quoted(line, tn_str_make(text, size));
     } else {
-        put(line, text, (size_t)size);
+        put(line, text, size);
     }
 }
 
