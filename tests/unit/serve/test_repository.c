@@ -360,6 +360,60 @@ static void act(struct tn_repository_action *action, uint64_t now)
     tn_repository_did(&repository, action, err, "corrupt", now);
 }
 
+static void scan_and_act(uint64_t now)
+{
+    struct tn_repository_item items[NAMES * VERSIONS];
+    tn_repository_scan(&repository, items, look(items, now), now);
+    struct tn_repository_action action;
+    uint64_t due_ns = 0;
+    while (tn_repository_next(&repository, now, &action, &due_ns) == TN_OK) {
+        act(&action, now);
+    }
+    assert_true(due_ns > now);
+}
+
+static bool any_file(size_t n)
+{
+    return disk[n][0].exists || disk[n][1].exists || disk[n][2].exists;
+}
+
+static void one_random_step(uint64_t now)
+{
+    bool before[NAMES];
+    disturb(now);
+    for (size_t n = 0; n < NAMES; n++) {
+        before[n] = name_serves(n);
+    }
+    scan_and_act(now);
+    for (size_t n = 0; n < NAMES; n++) {
+        /* the second promise */
+        assert_true(!before[n] || !any_file(n) || name_serves(n));
+    }
+}
+
+/* Left alone, the newest good version serves and nothing waits. */
+static void settle_and_check(uint64_t now)
+{
+    for (size_t n = 0; n < NAMES; n++) {
+        for (size_t v = 0; v < VERSIONS; v++) {
+            disk[n][v].half = false;
+            touch(&disk[n][v], now);
+        }
+    }
+    for (int step = 0; step < 10; step++) {
+        now += SETTLE;
+        scan_and_act(now);
+    }
+    assert_true(tn_repository_settled(&repository));
+    for (size_t n = 0; n < NAMES; n++) {
+        size_t v = VERSIONS;
+        while (v > 0 && !disk[n][v - 1].exists) {
+            v--;
+        }
+        assert_true(v > 0 ? disk[n][v - 1].corrupt || serving[n][v - 1] : !name_serves(n));
+    }
+}
+
 static void random_disks_keep_the_promises(void **unused)
 {
     (void)unused;
@@ -371,56 +425,9 @@ static void random_disks_keep_the_promises(void **unused)
         uint64_t now = 10000;
         for (int step = 0; step < 300; step++) {
             now += chance(SETTLE / 2);
-            disturb(now);
-            bool before[NAMES];
-            for (size_t n = 0; n < NAMES; n++) {
-                before[n] = name_serves(n);
-            }
-            struct tn_repository_item items[NAMES * VERSIONS];
-            tn_repository_scan(&repository, items, look(items, now), now);
-            struct tn_repository_action action;
-            uint64_t due_ns = 0;
-            while (tn_repository_next(&repository, now, &action, &due_ns) == TN_OK) {
-                act(&action, now);
-            }
-            assert_true(due_ns > now);
-            for (size_t n = 0; n < NAMES; n++) {
-                bool any = disk[n][0].exists || disk[n][1].exists || disk[n][2].exists;
-                if (before[n] && any && !name_serves(n)) {
-                    fail_msg("round %d step %d: '%s' stopped serving", (int)round, step, names[n]);
-                }
-            }
+            one_random_step(now);
         }
-        /* Left alone, the newest good version serves and nothing waits. */
-        for (size_t n = 0; n < NAMES; n++) {
-            for (size_t v = 0; v < VERSIONS; v++) {
-                disk[n][v].half = false;
-                touch(&disk[n][v], now);
-            }
-        }
-        for (int step = 0; step < 10; step++) {
-            now += SETTLE;
-            struct tn_repository_item items[NAMES * VERSIONS];
-            tn_repository_scan(&repository, items, look(items, now), now);
-            struct tn_repository_action action;
-            uint64_t due_ns = 0;
-            while (tn_repository_next(&repository, now, &action, &due_ns) == TN_OK) {
-                act(&action, now);
-            }
-        }
-        assert_true(tn_repository_settled(&repository));
-        for (size_t n = 0; n < NAMES; n++) {
-            size_t v = VERSIONS;
-            while (v > 0 && !disk[n][v - 1].exists) {
-                v--;
-            }
-            if (v > 0 && !disk[n][v - 1].corrupt) {
-                assert_true(serving[n][v - 1]);
-            }
-            if (v == 0) {
-                assert_false(name_serves(n));
-            }
-        }
+        settle_and_check(now);
     }
 }
 
