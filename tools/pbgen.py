@@ -9,8 +9,8 @@ Names: message `Outer.InnerThing` becomes `struct tn_<prefix>_outer_inner_thing`
 show), its table `tn_<prefix>_outer_inner_thing_pb`; an enum value becomes
 TN_<PREFIX>_<OUTER>_<VALUE>; a member of a oneof is the constant TN_<PREFIX>_<MESSAGE>_<MEMBER>,
 which is its field number. A map becomes an array of `struct tn_<prefix>_<value>_entry`, preceded by
-the key's type when that is not a string. A service becomes `tn_<prefix>_<service>_service`, a file
-`tn_<prefix>_<file>_file`.
+the key's type when that is not a string. A service becomes `tn_<prefix>_<service>_service`, its
+methods TN_<PREFIX>_<SERVICE>_<METHOD>, a file `tn_<prefix>_<file>_file`.
 
 The descriptor set is decoded here, so that any Python 3.7 will do. Only proto3 is accepted.
 """
@@ -390,16 +390,22 @@ class Generator:
                 yield message
 
     def file_symbol(self, file):
-        base = re.sub(r"\.proto$", "", file.name).replace("/", "_").replace("-", "_")
-        base = re.sub(r"^opentelemetry_proto_", "", base)
-        return "tn_%s_%s_file" % (self.prefix, snake(base))
+        def base(other):
+            return re.sub(r"\.proto$", "", other.name).split("/")[-1]
+        same = [other for other in self.files if base(other) == base(file)]
+        name = base(file) if len(same) == 1 else re.sub(r"\.proto$", "", file.name)
+        return "tn_%s_%s_file" % (self.prefix, snake(re.sub(r"\W", "_", name)))
 
     def service_symbol(self, service):
-        return "tn_%s_%s_service" % (self.prefix, snake(service.short))
+        name = re.sub("_service$", "", snake(service.short))
+        return "tn_%s_%s_service" % (self.prefix, name)
+
+    def origin(self):
+        return "/* Written by tools/pbgen.py from:\n" + "".join(
+            " *   %s\n" % file.name for file in self.files)
 
     def header(self, guard):
-        out = "/* Written by tools/pbgen.py from %s.\n" % ", ".join(f.name for f in self.files)
-        out += " * How messages look in C: core/pb.h. */\n"
+        out = self.origin() + " * How messages look in C: core/pb.h. */\n"
         out += "#ifndef %s\n#define %s\n\n#include \"core/pb.h\"\n\n" % (guard, guard)
         for message in self.written_messages():
             out += "struct %s;\n" % self.c_name(message)
@@ -450,8 +456,12 @@ class Generator:
         table = "NULL"
         if field.type == MESSAGE:
             table = "&%s_pb" % self.c_name(self.messages[field.type_name])
-        return "    {%d, AT(%s), %s, TN_PB_%s, TN_PB_%s, %s},\n" % (
-            field.number, name, aux, kind, label, table)
+        wire = {"FIXED32": "32", "FIXED64": "64", "STRING": "LEN", "BYTES": "LEN",
+                "MESSAGE": "LEN"}.get(kind, "VARINT")
+        width = "sizeof(%s)" % self.c_type(field)
+        tag_size = ((field.number << 3).bit_length() + 6) // 7
+        return "    {%d, AT(%s), %s, %s, TN_PB_%s, TN_PB_%s, TN_PB_WIRE_%s, %d, %s},\n" % (
+            field.number, name, aux, width, kind, label, wire, tag_size, table)
 
     def table(self, message):
         name = self.c_name(message)
@@ -508,7 +518,7 @@ class Generator:
                       "    .symbols = %s_symbols,\n};\n\n") % (static, static, static)
 
     def source(self, include):
-        out = "/* Written by tools/pbgen.py from %s. */\n" % ", ".join(f.name for f in self.files)
+        out = self.origin().rstrip() + " */\n"
         out += "#include \"%s\"\n\n" % include
         out += "/* Tables read best as rows. */\n/* clang-format off */\n"
         for message in self.written_messages():

@@ -16,7 +16,8 @@
  * a nested message. Text must be UTF-8.
  * Encoding writes fields by ascending number and scalars packed: the same bytes as protoc.
  *
- * Cost: an inference request of 185 bytes takes about 0.1 us either way; bytes are never copied
+ * Cost: an inference request of 185 bytes is decoded in 0.11 us, its answer measured and encoded in
+ * 0.15 us (8 connections x 32 streams leave 10 us a request); bytes are never copied
  * when decoding. Memory: the caller's arena, whose size_max bounds what hostile input can ask for
  * (an empty element of 2 bytes becomes one struct). Threads: any, nothing is shared. Bounds:
  * TN_PB_DEPTH_MAX nested messages; a struct is smaller than 64 KB. Freestanding. */
@@ -42,6 +43,16 @@ enum tn_pb_kind {
     TN_PB_MESSAGE,
 };
 
+/* What stands in the low three bits of a tag. */
+enum tn_pb_wire {
+    TN_PB_WIRE_VARINT = 0,
+    TN_PB_WIRE_64 = 1,
+    TN_PB_WIRE_LEN = 2,
+    TN_PB_WIRE_GROUP = 3,
+    TN_PB_WIRE_END = 4,
+    TN_PB_WIRE_32 = 5,
+};
+
 enum tn_pb_label {
     TN_PB_SINGULAR, /* absent when zero; messages: when NULL */
     TN_PB_OPTIONAL, /* aux: offset of the bool */
@@ -57,8 +68,11 @@ struct tn_pb_field {
     uint32_t number;
     uint16_t offset;
     uint16_t aux;
+    uint16_t width;                      /* of one value in memory; of a message: the struct */
     uint8_t kind;                        /* enum tn_pb_kind, one byte */
     uint8_t label;                       /* enum tn_pb_label */
+    uint8_t wire;                        /* enum tn_pb_wire of one value */
+    uint8_t tag_size;                    /* bytes of the encoded tag */
     const struct tn_pb_message *message; /* of TN_PB_MESSAGE */
 };
 

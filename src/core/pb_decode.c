@@ -10,8 +10,6 @@
 #include "core/assert.h"
 #include "core/utf8.h"
 
-enum wire { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_LEN = 2, WIRE_GROUP = 3, WIRE_END = 4, WIRE_32 = 5 };
-
 enum { ARRAY_ALIGN = 16 };
 
 struct array_head {
@@ -30,27 +28,6 @@ struct tag {
     uint32_t wire;
     const uint8_t *at; /* as encoded */
     size_t size;
-};
-
-static const uint8_t wire_of[] = {
-    [TN_PB_BOOL] = WIRE_VARINT,   [TN_PB_INT32] = WIRE_VARINT,  [TN_PB_INT64] = WIRE_VARINT,
-    [TN_PB_UINT32] = WIRE_VARINT, [TN_PB_UINT64] = WIRE_VARINT, [TN_PB_SINT32] = WIRE_VARINT,
-    [TN_PB_SINT64] = WIRE_VARINT, [TN_PB_FIXED32] = WIRE_32,    [TN_PB_FIXED64] = WIRE_64,
-    [TN_PB_STRING] = WIRE_LEN,    [TN_PB_BYTES] = WIRE_LEN,     [TN_PB_MESSAGE] = WIRE_LEN,
-};
-
-static const uint8_t width_of[] = {
-    [TN_PB_BOOL] = sizeof(bool),
-    [TN_PB_INT32] = 4,
-    [TN_PB_INT64] = 8,
-    [TN_PB_UINT32] = 4,
-    [TN_PB_UINT64] = 8,
-    [TN_PB_SINT32] = 4,
-    [TN_PB_SINT64] = 8,
-    [TN_PB_FIXED32] = 4,
-    [TN_PB_FIXED64] = 8,
-    [TN_PB_STRING] = sizeof(struct tn_str),
-    [TN_PB_BYTES] = sizeof(struct tn_bytes),
 };
 
 /* Ten bytes at most, the tenth carries one bit. Longer than necessary is legal. */
@@ -122,14 +99,14 @@ static enum tn_err skip_plain(struct input *in, uint32_t wire)
 {
     uint64_t value = 0;
     struct tn_bytes view;
-    size_t width = wire == WIRE_64 ? 8 : 4;
+    size_t width = wire == TN_PB_WIRE_64 ? 8 : 4;
     switch (wire) {
-    case WIRE_VARINT:
+    case TN_PB_WIRE_VARINT:
         return read_varint(in, &value);
-    case WIRE_LEN:
+    case TN_PB_WIRE_LEN:
         return read_view(in, &view);
-    case WIRE_64:
-    case WIRE_32:
+    case TN_PB_WIRE_64:
+    case TN_PB_WIRE_32:
         if ((size_t)(in->end - in->at) < width) {
             return TN_TRUNCATED;
         }
@@ -151,14 +128,14 @@ static enum tn_err skip_group(struct input *in, uint32_t number)
         if (err != TN_OK) {
             return err;
         }
-        if (tag.wire == WIRE_GROUP) {
+        if (tag.wire == TN_PB_WIRE_GROUP) {
             if (depth == TN_COUNT(open)) {
                 return TN_LIMIT;
             }
             open[depth++] = tag.number;
             continue;
         }
-        if (tag.wire == WIRE_END) {
+        if (tag.wire == TN_PB_WIRE_END) {
             if (open[--depth] != tag.number) {
                 return TN_INVALID;
             }
@@ -174,12 +151,7 @@ static enum tn_err skip_group(struct input *in, uint32_t number)
 
 static enum tn_err skip_field(struct input *in, const struct tag *tag)
 {
-    return tag->wire == WIRE_GROUP ? skip_group(in, tag->number) : skip_plain(in, tag->wire);
-}
-
-static inline size_t element_size(const struct tn_pb_field *field)
-{
-    return field->kind == TN_PB_MESSAGE ? field->message->size : width_of[field->kind];
+    return tag->wire == TN_PB_WIRE_GROUP ? skip_group(in, tag->number) : skip_plain(in, tag->wire);
 }
 
 static inline bool is_repeated(const struct tn_pb_field *field)
@@ -193,7 +165,7 @@ static uint8_t *array_reserve(struct tn_arena *arena, const struct tn_pb_field *
 {
     void **items = (void **)(object + field->offset);
     size_t count = *(size_t *)(object + field->aux);
-    size_t width = element_size(field);
+    size_t width = field->width;
     size_t room = *items != NULL ? ((struct array_head *)*items - 1)->room : 0;
     if (room - count >= extra) {
         return (uint8_t *)*items + count * width;
@@ -319,7 +291,7 @@ static enum tn_err decode_packed_varints(struct input *in, const struct tn_pb_fi
         return TN_NOMEM;
     }
     struct input packed = {.at = view.data, .end = view.data + view.size};
-    size_t width = width_of[field->kind];
+    size_t width = field->width;
     while (packed.at < packed.end) {
         uint64_t value = 0;
         enum tn_err err = read_varint(&packed, &value);
@@ -339,10 +311,10 @@ static enum tn_err decode_packed(struct input *in, const struct tn_pb_field *fie
     if (view.size == 0) {
         return TN_OK;
     }
-    if (wire_of[field->kind] == WIRE_VARINT) {
+    if (field->wire == TN_PB_WIRE_VARINT) {
         return decode_packed_varints(in, field, object, view);
     }
-    size_t width = width_of[field->kind];
+    size_t width = field->width;
     if (view.size % width != 0) {
         return TN_INVALID;
     }
@@ -422,7 +394,7 @@ static enum tn_err decode_scalar(struct input *in, const struct tn_pb_field *fie
     const uint8_t *at = in->at;
     uint64_t value = 0;
     enum tn_err err =
-        tag->wire == WIRE_VARINT ? read_varint(in, &value) : skip_plain(in, tag->wire);
+        tag->wire == TN_PB_WIRE_VARINT ? read_varint(in, &value) : skip_plain(in, tag->wire);
     if (err != TN_OK) {
         return err;
     }
@@ -430,7 +402,7 @@ static enum tn_err decode_scalar(struct input *in, const struct tn_pb_field *fie
     if (slot == NULL) {
         return TN_NOMEM;
     }
-    if (tag->wire == WIRE_VARINT) {
+    if (tag->wire == TN_PB_WIRE_VARINT) {
         store_varint(field->kind, slot, value);
     } else {
         store_fixed(field->kind, slot, at);
@@ -460,7 +432,7 @@ static inline const struct tn_pb_field *find_field(const struct tn_pb_message *m
 
 static inline bool wire_fits(const struct tn_pb_field *field, uint32_t wire)
 {
-    return wire == wire_of[field->kind] || (wire == WIRE_LEN && is_repeated(field));
+    return wire == field->wire || (wire == TN_PB_WIRE_LEN && is_repeated(field));
 }
 
 static enum tn_err decode_fields(struct input *in, const struct tn_pb_message *message,
@@ -475,7 +447,7 @@ static enum tn_err decode_fields(struct input *in, const struct tn_pb_message *m
         const struct tn_pb_field *field = find_field(message, tag.number);
         if (field == NULL || !wire_fits(field, tag.wire)) {
             err = skip_field(in, &tag);
-        } else if (tag.wire == WIRE_LEN) {
+        } else if (tag.wire == TN_PB_WIRE_LEN) {
             err = decode_length_delimited(in, field, object, &tag);
         } else {
             err = decode_scalar(in, field, object, &tag);

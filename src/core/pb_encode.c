@@ -5,8 +5,6 @@
 
 #include "core/assert.h"
 
-enum wire { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_LEN = 2, WIRE_32 = 5 };
-
 struct output {
     uint8_t *start;
     uint8_t *at; /* everything from here to the end is written */
@@ -35,9 +33,9 @@ static inline uint64_t zigzag64(int64_t value)
 }
 
 /* A scalar as the number that is written; zero exactly for the default. */
-static inline uint64_t load_scalar(uint8_t kind, const uint8_t *slot)
+static inline uint64_t load_scalar(const struct tn_pb_field *field, const uint8_t *slot)
 {
-    switch (kind) {
+    switch (field->kind) {
     case TN_PB_BOOL:
         return *(const bool *)slot;
     case TN_PB_INT32:
@@ -54,71 +52,42 @@ static inline uint64_t load_scalar(uint8_t kind, const uint8_t *slot)
     }
 }
 
-static inline uint32_t wire_of(uint8_t kind)
+static inline bool is_view(const struct tn_pb_field *field)
 {
-    switch (kind) {
-    case TN_PB_FIXED32:
-        return WIRE_32;
-    case TN_PB_FIXED64:
-        return WIRE_64;
-    case TN_PB_STRING:
-    case TN_PB_BYTES:
-    case TN_PB_MESSAGE:
-        return WIRE_LEN;
-    default:
-        return WIRE_VARINT;
-    }
+    return field->kind == TN_PB_STRING || field->kind == TN_PB_BYTES;
 }
 
-static inline size_t slot_size(const struct tn_pb_field *field)
+static inline size_t view_size(const uint8_t *slot)
 {
-    switch (field->kind) {
-    case TN_PB_BOOL:
-        return sizeof(bool);
-    case TN_PB_INT32:
-    case TN_PB_UINT32:
-    case TN_PB_SINT32:
-    case TN_PB_FIXED32:
-        return 4;
-    case TN_PB_STRING:
-    case TN_PB_BYTES:
-        return sizeof(struct tn_bytes);
-    case TN_PB_MESSAGE:
-        return field->message->size;
-    default:
-        return 8;
-    }
+    return ((const struct tn_bytes *)slot)->size;
 }
 
-static inline bool is_default(const struct tn_pb_field *field, const uint8_t *slot)
+static inline bool is_set(const struct tn_pb_field *field, const uint8_t *slot)
 {
-    switch (field->kind) {
-    case TN_PB_STRING:
-    case TN_PB_BYTES:
-        return ((const struct tn_bytes *)slot)->size == 0;
-    case TN_PB_MESSAGE:
-        return *(void *const *)slot == NULL;
-    default:
-        return load_scalar(field->kind, slot) == 0;
+    if (is_view(field)) {
+        return view_size(slot) != 0;
     }
+    if (field->kind == TN_PB_MESSAGE) {
+        return *(void *const *)slot != NULL;
+    }
+    return load_scalar(field, slot) != 0;
 }
 
 static inline struct values field_values(const struct tn_pb_field *field, const uint8_t *object)
 {
     const uint8_t *slot = object + field->offset;
+    const uint8_t *aux = object + field->aux;
     switch (field->label) {
     case TN_PB_SINGULAR:
-        return (struct values){slot, is_default(field, slot) ? 0 : 1};
+        return (struct values){slot, is_set(field, slot)};
     case TN_PB_OPTIONAL:
-        return (struct values){slot, *(const bool *)(object + field->aux) ? 1 : 0};
+        return (struct values){slot, *(const bool *)aux};
     case TN_PB_ONEOF:
-        return (struct values){slot,
-                               *(const uint32_t *)(object + field->aux) == field->number ? 1 : 0};
+        return (struct values){slot, *(const uint32_t *)aux == field->number};
     case TN_PB_ALWAYS:
         return (struct values){slot, 1};
     default:
-        return (struct values){*(const uint8_t *const *)slot,
-                               *(const size_t *)(object + field->aux)};
+        return (struct values){*(const uint8_t *const *)slot, *(const size_t *)aux};
     }
 }
 
@@ -129,49 +98,26 @@ static inline const uint8_t *nested_object(const struct tn_pb_field *field, cons
     return field->label >= TN_PB_REPEATED ? slot : *(const uint8_t *const *)slot;
 }
 
-static inline size_t scalar_size(const struct tn_pb_field *field, const uint8_t *slot)
-{
-    switch (wire_of(field->kind)) {
-    case WIRE_32:
-        return 4;
-    case WIRE_64:
-        return 8;
-    default:
-        return varint_size(load_scalar(field->kind, slot));
-    }
-}
-
-static inline size_t tag_size(const struct tn_pb_field *field)
-{
-    return varint_size((uint64_t)field->number << 3);
-}
-
 static size_t object_size(const struct tn_pb_message *message, const uint8_t *object,
                           uint32_t depth);
 
-static size_t values_size(const struct tn_pb_field *field, struct values values, uint32_t depth)
+/* One value without its tag. */
+static inline size_t value_size(const struct tn_pb_field *field, const uint8_t *slot,
+                                uint32_t depth)
 {
-    size_t total = 0;
-    size_t stride = slot_size(field);
-    for (size_t i = 0; i < values.count; i++) {
-        const uint8_t *slot = values.items + i * stride;
-        size_t size = 0;
-        switch (field->kind) {
-        case TN_PB_STRING:
-        case TN_PB_BYTES:
-            size = ((const struct tn_bytes *)slot)->size;
-            total += size + varint_size(size);
-            break;
-        case TN_PB_MESSAGE:
-            size = object_size(field->message, nested_object(field, slot), depth + 1);
-            total += size + varint_size(size);
-            break;
-        default:
-            total += scalar_size(field, slot);
-            break;
-        }
+    size_t size = 0;
+    switch (field->wire) {
+    case TN_PB_WIRE_32:
+        return 4;
+    case TN_PB_WIRE_64:
+        return 8;
+    case TN_PB_WIRE_VARINT:
+        return varint_size(load_scalar(field, slot));
+    default:
+        size = is_view(field) ? view_size(slot)
+                              : object_size(field->message, nested_object(field, slot), depth + 1);
+        return size + varint_size(size);
     }
-    return total;
 }
 
 static size_t object_size(const struct tn_pb_message *message, const uint8_t *object,
@@ -183,17 +129,20 @@ static size_t object_size(const struct tn_pb_message *message, const uint8_t *ob
     if (object == NULL) {
         return 0;
     }
-    for (size_t i = 0; i < message->field_count; i++) {
-        const struct tn_pb_field *field = &message->fields[i];
+    const struct tn_pb_field *end = message->fields + message->field_count;
+    for (const struct tn_pb_field *field = message->fields; field < end; field++) {
         struct values values = field_values(field, object);
         if (values.count == 0) {
             continue;
         }
-        size_t size = values_size(field, values, depth);
+        size_t size = 0;
+        for (size_t i = 0; i < values.count; i++) {
+            size += value_size(field, values.items + i * field->width, depth);
+        }
         if (field->label == TN_PB_PACKED) {
-            total += tag_size(field) + varint_size(size) + size;
+            total += field->tag_size + varint_size(size) + size;
         } else {
-            total += values.count * tag_size(field) + size;
+            total += values.count * field->tag_size + size;
         }
     }
     return total;
@@ -212,47 +161,37 @@ static inline uint8_t *put_room(struct output *out, size_t size)
     return out->at;
 }
 
-static inline size_t write_varint(uint8_t *at, uint64_t value)
+static inline uint8_t *write_varint(uint8_t *at, uint64_t value)
 {
-    size_t size = 0;
     while (value >= 0x80) {
-        at[size++] = (uint8_t)(value | 0x80);
+        *at++ = (uint8_t)(value | 0x80);
         value >>= 7;
     }
-    at[size++] = (uint8_t)value;
-    return size;
+    *at++ = (uint8_t)value;
+    return at;
 }
 
-static inline void put_varint(struct output *out, uint64_t value)
+/* Tag and length in front of what has just been written. */
+static inline void put_head(struct output *out, const struct tn_pb_field *field, size_t size)
 {
-    if (value < 0x80) {
-        *put_room(out, 1) = (uint8_t)value;
-        return;
-    }
-    write_varint(put_room(out, varint_size(value)), value);
-}
-
-static inline void put_bytes(struct output *out, const void *data, size_t size)
-{
-    uint8_t *at = put_room(out, size);
-    if (size > 0) {
-        memcpy(at, data, size);
-    }
+    uint8_t *at = put_room(out, field->tag_size + varint_size(size));
+    at = write_varint(at, (uint64_t)field->number << 3 | TN_PB_WIRE_LEN);
+    write_varint(at, size);
 }
 
 static inline void put_scalar(struct output *out, const struct tn_pb_field *field,
                               const uint8_t *slot)
 {
-    uint64_t value = load_scalar(field->kind, slot);
-    switch (wire_of(field->kind)) {
-    case WIRE_32:
+    uint64_t value = load_scalar(field, slot);
+    switch (field->wire) {
+    case TN_PB_WIRE_32:
         tn_store_le32(put_room(out, 4), (uint32_t)value);
         return;
-    case WIRE_64:
+    case TN_PB_WIRE_64:
         tn_store_le64(put_room(out, 8), value);
         return;
     default:
-        put_varint(out, value);
+        write_varint(put_room(out, varint_size(value)), value);
         return;
     }
 }
@@ -260,38 +199,34 @@ static inline void put_scalar(struct output *out, const struct tn_pb_field *fiel
 static void put_object(struct output *out, const struct tn_pb_message *message,
                        const uint8_t *object);
 
-static void put_values(struct output *out, const struct tn_pb_field *field, struct values values)
+static inline void put_value(struct output *out, const struct tn_pb_field *field,
+                             const uint8_t *slot)
 {
-    size_t stride = slot_size(field);
-    bool packed = field->label == TN_PB_PACKED;
     const uint8_t *end = out->at;
-    uint64_t tag = (uint64_t)field->number << 3 | wire_of(field->kind);
+    if (field->wire != TN_PB_WIRE_LEN) {
+        put_scalar(out, field, slot);
+        write_varint(put_room(out, field->tag_size), (uint64_t)field->number << 3 | field->wire);
+        return;
+    }
+    if (field->kind == TN_PB_MESSAGE) {
+        put_object(out, field->message, nested_object(field, slot));
+    } else {
+        size_t size = view_size(slot);
+        uint8_t *at = put_room(out, size);
+        if (size > 0) {
+            memcpy(at, ((const struct tn_bytes *)slot)->data, size);
+        }
+    }
+    put_head(out, field, (size_t)(end - out->at));
+}
+
+static void put_packed(struct output *out, const struct tn_pb_field *field, struct values values)
+{
+    const uint8_t *end = out->at;
     for (size_t i = values.count; i > 0; i--) {
-        const uint8_t *slot = values.items + (i - 1) * stride;
-        const uint8_t *content_end = out->at;
-        switch (field->kind) {
-        case TN_PB_STRING:
-        case TN_PB_BYTES:
-            put_bytes(out, ((const struct tn_bytes *)slot)->data,
-                      ((const struct tn_bytes *)slot)->size);
-            put_varint(out, (uint64_t)(content_end - out->at));
-            break;
-        case TN_PB_MESSAGE:
-            put_object(out, field->message, nested_object(field, slot));
-            put_varint(out, (uint64_t)(content_end - out->at));
-            break;
-        default:
-            put_scalar(out, field, slot);
-            break;
-        }
-        if (!packed) {
-            put_varint(out, tag);
-        }
+        put_scalar(out, field, values.items + (i - 1) * field->width);
     }
-    if (packed) {
-        put_varint(out, (uint64_t)(end - out->at));
-        put_varint(out, (uint64_t)field->number << 3 | WIRE_LEN);
-    }
+    put_head(out, field, (size_t)(end - out->at));
 }
 
 static void put_object(struct output *out, const struct tn_pb_message *message,
@@ -306,8 +241,12 @@ static void put_object(struct output *out, const struct tn_pb_message *message,
     for (size_t i = message->field_count; i > 0; i--) {
         const struct tn_pb_field *field = &message->fields[i - 1];
         struct values values = field_values(field, object);
-        if (values.count > 0) {
-            put_values(out, field, values);
+        if (field->label == TN_PB_PACKED && values.count > 0) {
+            put_packed(out, field, values);
+            continue;
+        }
+        for (size_t k = values.count; k > 0; k--) {
+            put_value(out, field, values.items + (k - 1) * field->width);
         }
     }
     out->depth--;
@@ -323,6 +262,6 @@ void tn_pb_encode(const struct tn_pb_message *message, const void *object, uint8
 
 size_t tn_pb_put_head(uint8_t out[TN_PB_HEAD_SIZE_MAX], uint32_t number, size_t size)
 {
-    size_t tag = write_varint(out, (uint64_t)number << 3 | WIRE_LEN);
-    return tag + write_varint(out + tag, size);
+    uint8_t *at = write_varint(out, (uint64_t)number << 3 | TN_PB_WIRE_LEN);
+    return (size_t)(write_varint(at, size) - out);
 }

@@ -49,26 +49,50 @@ size_t tn_utf8_sequence_size(const uint8_t *at, size_t room)
     return size;
 }
 
+static inline uint64_t load_word(const uint8_t *at)
+{
+    uint64_t word = 0;
+    memcpy(&word, at, sizeof(word));
+    return word;
+}
+
+/* Bytes of ASCII at the start, rounded down to whole words unless all is ASCII. */
+static inline size_t ascii_size(const uint8_t *at, size_t size)
+{
+    const uint64_t high = 0x8080808080808080U;
+    size_t done = 0;
+    while (size - done >= sizeof(high)) {
+        if ((load_word(at + done) & high) != 0) {
+            return done;
+        }
+        done += sizeof(high);
+    }
+    if (size >= sizeof(high)) {
+        /* The last word overlaps what was seen. */
+        return (load_word(at + size - sizeof(high)) & high) == 0 ? size : done;
+    }
+    uint8_t seen = 0;
+    for (size_t i = 0; i < size; i++) {
+        seen |= at[i];
+    }
+    return seen < 0x80 ? size : 0;
+}
+
 bool tn_utf8_valid(struct tn_str text)
 {
     const uint8_t *at = (const uint8_t *)text.data;
-    size_t room = text.size;
-    while (room > 0) {
-        uint64_t word = 0;
-        if (room >= sizeof(word)) {
-            memcpy(&word, at, sizeof(word));
-            if ((word & 0x8080808080808080U) == 0) {
-                at += sizeof(word);
-                room -= sizeof(word);
-                continue;
+    const uint8_t *end = text.size > 0 ? at + text.size : at;
+    while (at < end) {
+        size_t ascii = ascii_size(at, (size_t)(end - at));
+        at += ascii;
+        /* Text in other scripts stays here for a word's length before ASCII is tried again. */
+        for (unsigned i = 0; i < 8 && at < end; i++) {
+            size_t size = tn_utf8_sequence_size(at, (size_t)(end - at));
+            if (size == 0) {
+                return false;
             }
+            at += size;
         }
-        size_t size = tn_utf8_sequence_size(at, room);
-        if (size == 0) {
-            return false;
-        }
-        at += size;
-        room -= size;
     }
     return true;
 }

@@ -69,26 +69,6 @@ static inline void random_value(struct pb_random *random, const struct tn_pb_fie
     }
 }
 
-static inline size_t random_stride(const struct tn_pb_field *field)
-{
-    switch (field->kind) {
-    case TN_PB_BOOL:
-        return sizeof(bool);
-    case TN_PB_STRING:
-    case TN_PB_BYTES:
-        return sizeof(struct tn_bytes);
-    case TN_PB_MESSAGE:
-        return field->message->size;
-    case TN_PB_INT64:
-    case TN_PB_UINT64:
-    case TN_PB_SINT64:
-    case TN_PB_FIXED64:
-        return 8;
-    default:
-        return 4;
-    }
-}
-
 static inline void random_field(struct pb_random *random, const struct tn_pb_field *field,
                                 uint8_t *object, unsigned depth)
 {
@@ -103,7 +83,7 @@ static inline void random_field(struct pb_random *random, const struct tn_pb_fie
         return;
     }
     size_t count = random_next(random) % 5;
-    size_t stride = random_stride(field);
+    size_t stride = field->width;
     uint8_t *items = tn_arena_take_zeroed(random->arena, count + 1, stride, 16);
     TN_ASSERT(items != NULL);
     for (size_t i = 0; i < count; i++) {
