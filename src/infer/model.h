@@ -24,6 +24,7 @@ struct tn_signature {
     struct tn_str name;
     enum tn_dtype dtype;
     struct tn_shape shape;
+    int32_t batch_axis; /* the dimension along which requests are joined, or TN_AXIS_NONE */
 };
 
 struct tn_model_info {

@@ -73,6 +73,7 @@ struct tn_step_config {
     size_t input_count, output_count;
 };
 
+enum { TN_AXIS_AUTO = -2, TN_AXIS_NONE = -1 };
 enum { TN_WARMUP_MAX = 8, TN_STEPS_MAX = 32 };
 
 struct tn_warmup_config {
@@ -99,6 +100,10 @@ struct tn_model_config {
         struct tn_str name;
         enum tn_dtype dtype;
         struct tn_shape shape;
+        /* Where requests are joined, for models whose batch is not the first dimension of every
+         * tensor (silero: state is [2,batch,128], sr is shared). TN_AXIS_AUTO: the first dimension
+         * when it is free; TN_AXIS_NONE: shared, so only requests with equal bytes run together. */
+        int32_t batch_axis;
     } * inputs, *outputs; /* override or, for ensembles, declare */
     size_t input_count, output_count;
     struct tn_warmup_config warmup[TN_WARMUP_MAX];
