@@ -2,6 +2,7 @@
 #include "telemetry/decimal.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,4 +44,15 @@ size_t tn_decimal_double(char out[TN_DECIMAL_MAX], double value)
         }
     }
     return (size_t)size;
+}
+
+size_t tn_decimal_bound(char out[TN_DECIMAL_MAX], double value)
+{
+    size_t size = tn_decimal_double(out, value);
+    bool whole =
+        isfinite(value) && memchr(out, '.', size) == NULL && memchr(out, 'e', size) == NULL;
+    if (whole) {
+        memcpy(out + size, ".0", 2);
+    }
+    return whole ? size + 2 : size;
 }

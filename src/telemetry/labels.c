@@ -3,40 +3,17 @@
  * Names of models come from clients and folders; an encoder must be able to trust them.
  * Memory: one heap block. Threads: any. Bounds: TN_METRIC_VALUE_MAX bytes a value. */
 #include "base/mem.h"
+#include "core/utf8.h"
 #include "telemetry/registry.h"
 
 static const struct tn_str other = TN_STR("_other");
-
-/* Bytes of the well-formed UTF-8 character at the start (RFC 3629, table 3-7 of Unicode), or 0. */
-static size_t utf8_step(const uint8_t *at, size_t size)
-{
-    uint8_t lead = at[0];
-    if (lead < 0x80) {
-        return 1;
-    }
-    size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
-    if (lead < 0xc2 || lead > 0xf4 || size < length) {
-        return 0;
-    }
-    uint8_t low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
-    uint8_t high = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
-    if (at[1] < low || at[1] > high) {
-        return 0;
-    }
-    for (size_t i = 2; i < length; i++) {
-        if ((at[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    return length;
-}
 
 /* Copies a label value, cut and made valid. Returns its size. */
 static size_t value_copy(char *to, struct tn_str value)
 {
     size_t size = 0;
     while (size < value.size) {
-        size_t step = utf8_step((const uint8_t *)value.data + size, value.size - size);
+        size_t step = tn_utf8_sequence_size((const uint8_t *)value.data + size, value.size - size);
         if (size + (step == 0 ? 1 : step) > TN_METRIC_VALUE_MAX) {
             break;
         }

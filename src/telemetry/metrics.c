@@ -156,6 +156,7 @@ static bool options_are_valid(const struct tn_metric_options *options)
 {
     bool gauge = options->kind == TN_METRIC_GAUGE;
     return options->help != NULL && name_is_valid(options->name, true) &&
+           strlen(options->name) <= TN_METRIC_NAME_MAX &&
            labels_are_valid(options, labels_count(options)) && bounds_are_valid(options) &&
            !(gauge && (options->exemplars || options->sharded));
 }

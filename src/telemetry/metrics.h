@@ -15,7 +15,12 @@
 
 enum tn_metric_kind { TN_METRIC_COUNTER, TN_METRIC_GAUGE, TN_METRIC_HISTOGRAM };
 
-enum { TN_METRIC_LABELS_MAX = 8, TN_METRIC_BOUNDS_MAX = 64, TN_METRIC_VALUE_MAX = 256 };
+enum {
+    TN_METRIC_LABELS_MAX = 8,
+    TN_METRIC_BOUNDS_MAX = 64,
+    TN_METRIC_NAME_MAX = 128,  /* bytes of a family's name */
+    TN_METRIC_VALUE_MAX = 256, /* bytes of a label value */
+};
 
 struct tn_metrics;
 struct tn_metric_family;

@@ -6,8 +6,6 @@
 
 #include "telemetry/decimal.h"
 
-enum { LE_MAX = 32 };
-
 /* The visit of one family. */
 struct writer {
     const struct tn_prometheus *encoder;
@@ -16,7 +14,7 @@ struct writer {
     bool open;          /* OpenMetrics */
     bool unknown;       /* a counter that may not be called one */
     struct {
-        char text[LE_MAX];
+        char text[TN_DECIMAL_MAX];
         size_t size;
     } le[TN_METRIC_BOUNDS_MAX]; /* bounds as text, made once a family */
 };
@@ -65,17 +63,12 @@ static bool ends_with(struct tn_str text, struct tn_str end)
            memcmp(text.data + text.size - end.size, end.data, end.size) == 0;
 }
 
-/* OpenMetrics wants 1.0 where the older text says 1: le is compared as a text. */
 static void les_make(struct writer *writer, const struct tn_metric_options *family)
 {
     for (size_t i = 0; i < family->bound_count; i++) {
         char *text = writer->le[i].text;
-        size_t size = tn_decimal_double(text, family->bounds[i]);
-        if (writer->open && memchr(text, '.', size) == NULL && memchr(text, 'e', size) == NULL) {
-            memcpy(text + size, ".0", 2);
-            size += 2;
-        }
-        writer->le[i].size = size;
+        writer->le[i].size = writer->open ? tn_decimal_bound(text, family->bounds[i])
+                                          : tn_decimal_double(text, family->bounds[i]);
     }
 }
 
