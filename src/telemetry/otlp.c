@@ -5,6 +5,7 @@
 #include "telemetry/otlp.h"
 
 #include "core/assert.h"
+#include "proto/otlp.pb.h"
 
 struct builder {
     struct tn_arena *arena;

@@ -13,9 +13,11 @@
 #define TN_TELEMETRY_OTLP_H
 
 #include "core/arena.h"
-#include "proto/otlp.pb.h"
 #include "telemetry/reading.h"
 #include "telemetry/trace.h"
+
+struct tn_otlp_export_metrics_service_request; /* proto/otlp.pb.h */
+struct tn_otlp_export_trace_service_request;
 
 enum { TN_OTLP_FAMILIES_MAX = 64, TN_OTLP_POINTS_SOFT = 2000 };
 

@@ -4,7 +4,7 @@
  * Memory: the caller's buffer and 3 KB of stack. Threads: any. Bounds: the buffer's size_max. */
 #include "telemetry/prometheus.h"
 
-#include "telemetry/decimal.h"
+#include "telemetry/bound.h"
 
 /* The visit of one family. */
 struct writer {
@@ -14,7 +14,7 @@ struct writer {
     bool open;          /* OpenMetrics */
     bool unknown;       /* a counter that may not be called one */
     struct {
-        char text[TN_DECIMAL_MAX];
+        char text[TN_BOUND_SIZE_MAX];
         size_t size;
     } le[TN_METRIC_BOUNDS_MAX]; /* bounds as text, made once a family */
 };
@@ -47,14 +47,14 @@ static void put_escaped(struct tn_buf *buf, struct tn_str text, bool quotes)
 
 static void put_value(struct tn_buf *buf, double value)
 {
-    char text[TN_DECIMAL_MAX];
-    tn_buf_put(buf, text, tn_decimal_double(text, value));
+    char text[TN_NUMBER_SIZE_MAX];
+    tn_buf_put(buf, text, tn_number_put_double(text, value));
 }
 
 static void put_count(struct tn_buf *buf, uint64_t value)
 {
-    char text[TN_DECIMAL_MAX];
-    tn_buf_put(buf, text, tn_decimal_uint(text, value));
+    char text[TN_NUMBER_SIZE_MAX];
+    tn_buf_put(buf, text, tn_number_put_uint64(text, value));
 }
 
 static bool ends_with(struct tn_str text, struct tn_str end)
@@ -67,8 +67,8 @@ static void les_make(struct writer *writer, const struct tn_metric_options *fami
 {
     for (size_t i = 0; i < family->bound_count; i++) {
         char *text = writer->le[i].text;
-        writer->le[i].size = writer->open ? tn_decimal_bound(text, family->bounds[i])
-                                          : tn_decimal_double(text, family->bounds[i]);
+        writer->le[i].size = writer->open ? tn_bound_put(text, family->bounds[i])
+                                          : tn_number_put_double(text, family->bounds[i]);
     }
 }
 

@@ -6,7 +6,8 @@
 #include "telemetry/remote_write.h"
 
 #include "core/assert.h"
-#include "telemetry/decimal.h"
+#include "proto/remote.pb.h"
+#include "telemetry/bound.h"
 
 enum { LABELS_MAX = TN_METRIC_LABELS_MAX + TN_REMOTE_EXTERNAL_MAX + 2, SUFFIX_MAX = 8 };
 
@@ -147,11 +148,11 @@ static void write_histogram(struct writing *writing, const struct tn_metric_opti
 {
     uint64_t below = 0;
     for (size_t i = 0; i <= family->bound_count; i++) {
-        char le[TN_DECIMAL_MAX];
+        char le[TN_BOUND_SIZE_MAX];
         double bound = i < family->bound_count ? family->bounds[i] : __builtin_inf();
         below += reading->buckets[i];
         struct line line = {.suffix = "_bucket",
-                            .le = tn_str_make(le, tn_decimal_bound(le, bound)),
+                            .le = tn_str_make(le, tn_bound_put(le, bound)),
                             .value = (double)below};
         line.exemplar = reading->exemplars != NULL ? &reading->exemplars[i] : NULL;
         put_line(writing, family, reading, &line);

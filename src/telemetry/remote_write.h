@@ -11,8 +11,10 @@
 #define TN_TELEMETRY_REMOTE_WRITE_H
 
 #include "base/buf.h"
-#include "proto/remote.pb.h"
 #include "telemetry/reading.h"
+
+struct tn_remote_label; /* proto/remote.pb.h */
+struct tn_remote_time_series;
 
 enum { TN_REMOTE_EXTERNAL_MAX = 16, TN_REMOTE_SAMPLES_SOFT = 2000 };
 

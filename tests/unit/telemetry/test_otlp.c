@@ -1,6 +1,7 @@
 /* OTLP messages, encoded and decoded again; and every arena that is too small. */
 #include "base/mem.h"
 #include "core/assert.h"
+#include "proto/otlp.pb.h"
 #include "telemetry/otlp.h"
 
 #include <setjmp.h>

@@ -2,7 +2,7 @@
  * parsers say of the same bytes is checked in tests/e2e/test_telemetry_formats.py. */
 #include "base/mem.h"
 #include "core/assert.h"
-#include "telemetry/decimal.h"
+#include "telemetry/bound.h"
 #include "telemetry/prometheus.h"
 
 #include <math.h>
@@ -219,11 +219,11 @@ static void doubles_read_back_the_same(void **unused)
         {NAN, "NaN"},
         {-INFINITY, "-Inf"},
         {0.1 + 0.2, "0.30000000000000004"},
-        {5e-324, "4.94065645841247e-324"},
+        {5e-324, "5e-324"},
     };
-    char out[TN_DECIMAL_MAX + 1];
+    char out[TN_NUMBER_SIZE_MAX + 1];
     for (size_t i = 0; i < TN_COUNT(rows); i++) {
-        size_t size = tn_decimal_double(out, rows[i].value);
+        size_t size = tn_number_put_double(out, rows[i].value);
         out[size] = '\0';
         assert_string_equal(out, rows[i].text);
     }
@@ -235,7 +235,7 @@ static void doubles_read_back_the_same(void **unused)
         double value;
         memcpy(&value, &bits, sizeof(value));
         if (isfinite(value)) {
-            out[tn_decimal_double(out, value)] = '\0';
+            out[tn_number_put_double(out, value)] = '\0';
             assert_true(strtod(out, NULL) == value);
         }
     }

@@ -1,7 +1,8 @@
 /* Remote write against the text format: the same samples with the same labels, labels in order. */
 #include "base/mem.h"
 #include "core/assert.h"
-#include "telemetry/decimal.h"
+#include "proto/remote.pb.h"
+#include "telemetry/bound.h"
 #include "telemetry/prometheus.h"
 #include "telemetry/remote_write.h"
 
@@ -79,8 +80,8 @@ static void put_line(struct tn_buf *buf, const struct tn_remote_time_series *one
             }
         }
     }
-    char value[TN_DECIMAL_MAX];
-    size_t size = tn_decimal_double(value, one->samples[0].value);
+    char value[TN_NUMBER_SIZE_MAX];
+    size_t size = tn_number_put_double(value, one->samples[0].value);
     tn_buf_printf(buf, "%s %.*s", written > 0 ? "}" : "", (int)size, value);
     for (size_t i = 0; i < one->exemplars_count; i++) {
         const struct tn_remote_exemplar *exemplar = &one->exemplars[i];

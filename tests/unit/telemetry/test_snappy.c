@@ -22,6 +22,36 @@ static uint64_t random_below(uint64_t below)
     return random_state % below;
 }
 
+/* What one tag says. */
+struct element {
+    bool literal;
+    size_t count, offset;
+};
+
+static struct element element_read(struct tn_bytes in, size_t *at)
+{
+    struct element element = {0};
+    uint8_t tag = in.data[(*at)++];
+    size_t extra = 0;
+    if ((tag & 3) == 0) {
+        element.literal = true;
+        element.count = (size_t)(tag >> 2) + 1;
+        extra = element.count > 60 ? element.count - 60 : 0;
+    } else if ((tag & 3) == 1) {
+        element.count = (size_t)(tag >> 2 & 7) + 4;
+        element.offset = (size_t)(tag >> 5) << 8 | in.data[(*at)++];
+    } else {
+        assert_int_equal(tag & 3, 2);
+        element.count = (size_t)(tag >> 2) + 1;
+        element.offset = in.data[*at] | (size_t)in.data[*at + 1] << 8;
+        *at += 2;
+    }
+    for (size_t i = 0; i < extra; i++) {
+        element.count = (i == 0 ? 1 : element.count) + ((size_t)in.data[(*at)++] << (8 * i));
+    }
+    return element;
+}
+
 /* Returns the size, SIZE_MAX when the bytes are not Snappy. */
 static size_t decode(struct tn_bytes in, uint8_t *out, size_t room)
 {
@@ -36,41 +66,17 @@ static size_t decode(struct tn_bytes in, uint8_t *out, size_t room)
         return SIZE_MAX;
     }
     while (at < in.size) {
-        uint8_t tag = in.data[at++];
-        size_t count = 0, offset = 0;
-        if ((tag & 3) == 0) {
-            count = (size_t)(tag >> 2) + 1;
-            if (count > 60) {
-                size_t bytes = count - 60;
-                count = 0;
-                for (size_t i = 0; i < bytes; i++) {
-                    count |= (size_t)in.data[at++] << (8 * i);
-                }
-                count++;
-            }
-            if (count > in.size - at || count > length - size) {
-                return SIZE_MAX;
-            }
-            memcpy(out + size, in.data + at, count);
-            at += count;
-            size += count;
-            continue;
-        }
-        if ((tag & 3) == 1) {
-            count = (size_t)(tag >> 2 & 7) + 4;
-            offset = (size_t)(tag >> 5) << 8 | in.data[at++];
-        } else {
-            assert_int_equal(tag & 3, 2);
-            count = (size_t)(tag >> 2) + 1;
-            offset = in.data[at] | (size_t)in.data[at + 1] << 8;
-            at += 2;
-        }
-        if (offset == 0 || offset > size || count > length - size) {
+        struct element element = element_read(in, &at);
+        bool fits = element.count <= length - size;
+        bool there = element.literal ? element.count <= in.size - at
+                                     : element.offset > 0 && element.offset <= size;
+        if (!fits || !there) {
             return SIZE_MAX;
         }
-        for (size_t i = 0; i < count; i++, size++) {
-            out[size] = out[size - offset];
+        for (size_t i = 0; i < element.count; i++, size++) {
+            out[size] = element.literal ? in.data[at + i] : out[size - element.offset];
         }
+        at += element.literal ? element.count : 0;
     }
     return size == length ? size : SIZE_MAX;
 }
