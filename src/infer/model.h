@@ -12,6 +12,7 @@
 #define TN_INFER_MODEL_H
 
 #include "base/chan.h"
+#include "infer/batcher.h"
 #include "infer/model_config.h"
 #include "infer/tensor.h"
 
@@ -36,8 +37,8 @@ struct tn_model_info {
     size_t input_count;
     const struct tn_signature *outputs;
     size_t output_count;
-    bool batched;        /* the first dimension of every tensor is a batch */
-    size_t batch_max;    /* 0 when not batched */
+    bool batched;     /* the first dimension of every tensor is a batch, seen to be one at load */
+    size_t batch_max; /* 0 when not batched */
     size_t memory_bytes; /* measured growth at load, for people */
 };
 
@@ -53,7 +54,7 @@ enum { TN_SEQUENCE_START = 1, TN_SEQUENCE_END = 2 };
 
 struct tn_infer_job {
     /* the caller fills */
-    struct tn_tensor *inputs; /* in any order, checked against the signature */
+    struct tn_tensor *inputs; /* in any order; submit sorts them by the signature, in place */
     size_t input_count;
     struct tn_tensor *outputs; /* room for TN_TENSORS_MAX or output_wanted; filled on return */
     const size_t *wanted;      /* indices into info->outputs; NULL: all */
@@ -64,7 +65,7 @@ struct tn_infer_job {
     uint64_t sequence_id;                   /* 0: none */
     struct tn_str sequence_name;            /* or text ids */
     unsigned sequence_flags;
-    struct tn_chan *reply; /* receives this job */
+    struct tn_chan *reply; /* receives this job; has room for all jobs its owner has out */
     void *user;
     /* the model fills */
     struct tn_fault fault; /* code TN_OK: outputs are valid */
@@ -73,10 +74,10 @@ struct tn_infer_job {
     bool cached;
     /* the model's own */
     _Atomic int state; /* enum tn_job_state */
-    _Atomic bool cancelled;
     struct tn_model *model;
-    struct tn_infer_job *links[2];
-    uint64_t batch_items;
+    struct tn_batch_entry entry;
+    uint64_t wanted_mask; /* a bit for each output */
+    struct tn_infer_job *next;
     void *private_state;
 };
 
@@ -127,7 +128,8 @@ struct tn_model_stats {
 };
 void tn_model_stats(const struct tn_model *model, struct tn_model_stats *ret_stats);
 
-/* Executions by batch size (index 0 is size 1), up to `count`; returns how many were written. */
+/* Executions by batch size, ascending, only sizes that occurred; the last stands for 128 and more.
+ * Returns how many were written, at most `count`. */
 struct tn_batch_stats {
     uint64_t batch_size, count;
     uint64_t compute_input_ns, compute_infer_ns, compute_output_ns;

@@ -59,6 +59,12 @@ bool tn_shape_equal(const struct tn_shape *a, const struct tn_shape *b);
 /* Whether `actual` fits `expected`, in which -1 fits any. */
 bool tn_shape_fits(const struct tn_shape *expected, const struct tn_shape *actual);
 
+/* A shape in words, "[-1,3,48]"; returns text->chars. */
+struct tn_shape_text {
+    char chars[TN_RANK_MAX * 21 + 3];
+};
+const char *tn_shape_print(const struct tn_shape *shape, struct tn_shape_text *text);
+
 /* Checks that data is exactly what dtype and shape need; for BYTES walks the lengths. */
 TN_MUST enum tn_err tn_tensor_check(const struct tn_tensor *tensor, struct tn_fault *fault);
 

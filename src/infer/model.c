@@ -1,0 +1,348 @@
+/* Loading and unloading a model; see model.h.
+ *
+ * create: arena, back end's program, signature, batching plan, queue, runners, threads. Any step
+ * may fail; destroy takes what is there back in the opposite order. Unloading returns the
+ * allocator's free pages to the system: a session's weights are many megabytes at once. */
+#include "infer/model.h"
+
+#include "base/mem.h"
+#include "core/assert.h"
+#include "infer/model_parts.h"
+
+#include <malloc.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+enum { ARENA_CHUNK = 4096, ARENA_MAX = 64 << 20, BATCH_AUTO = 64, QUEUE_MAX = 1 << 20 };
+
+static size_t resident_bytes(void)
+{
+    unsigned long total = 0;
+    unsigned long resident = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (file != NULL) {
+        if (fscanf(file, "%lu %lu", &total, &resident) != 2) {
+            resident = 0;
+        }
+        fclose(file);
+    }
+    return (size_t)resident * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static void destroy(struct tn_model *model)
+{
+    for (size_t i = 0; i < model->instance_count && model->instances != NULL; i++) {
+        struct tn_instance *instance = &model->instances[i];
+        model->backend->runner_destroy(instance->runner);
+        for (size_t k = 0; k < TN_TENSORS_MAX; k++) {
+            tn_mem_give(instance->buffers[k].data);
+        }
+    }
+    tn_mem_give(model->instances);
+    if (model->program != NULL) {
+        model->backend->unload(model->program);
+    }
+    tn_chan_deinit(&model->queue);
+    tn_arena_deinit(&model->arena);
+    pthread_mutex_destroy(&model->lock);
+    tn_mem_give(model);
+    malloc_trim(0);
+}
+
+static void stop_threads(struct tn_model *model)
+{
+    atomic_store_explicit(&model->closing, true, memory_order_release);
+    for (size_t i = 0; i < model->started; i++) {
+        struct tn_waker waker = tn_parker_waker(&model->instances[i].parker);
+        waker.wake(waker.context);
+    }
+    for (size_t i = 0; i < model->started; i++) {
+        tn_thread_join(&model->instances[i].thread);
+    }
+}
+
+static enum tn_err override_signature(const struct tn_signature_config *configured, size_t count,
+                                      struct tn_signature *signatures, size_t signature_count,
+                                      const char *side, struct tn_fault *fault)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct tn_signature *found = NULL;
+        struct tn_shape_text want;
+        struct tn_shape_text have;
+        for (size_t k = 0; k < signature_count; k++) {
+            if (tn_str_equal(signatures[k].name, configured[i].name)) {
+                found = &signatures[k];
+            }
+        }
+        if (found == NULL) {
+            return tn_fault_set(fault, TN_INVALID, "model.yaml names %s '%.*s', the file has none",
+                                side, TN_STR_ARG(configured[i].name));
+        }
+        if (configured[i].dtype != TN_DTYPE_INVALID && configured[i].dtype != found->dtype) {
+            return tn_fault_set(fault, TN_INVALID, "model.yaml says %s '%.*s' is %s, the file %s",
+                                side, TN_STR_ARG(found->name), tn_dtype_name(configured[i].dtype),
+                                tn_dtype_name(found->dtype));
+        }
+        bool fits = configured[i].shape.rank == found->shape.rank;
+        for (size_t k = 0; fits && k < found->shape.rank; k++) {
+            fits = found->shape.dims[k] < 0 || found->shape.dims[k] == configured[i].shape.dims[k];
+        }
+        if (!fits) {
+            return tn_fault_set(
+                fault, TN_INVALID, "model.yaml gives %s '%.*s' shape %s, the file %s", side,
+                TN_STR_ARG(found->name), tn_shape_print(&configured[i].shape, &want),
+                tn_shape_print(&found->shape, &have));
+        }
+        found->shape = configured[i].shape;
+    }
+    return TN_OK;
+}
+
+static enum tn_err load_program(struct tn_model *model, const struct tn_model_options *options,
+                                struct tn_fault *fault)
+{
+    const struct tn_model_config *config = options->config;
+    struct tn_program_info *info = &model->program_info;
+    struct tn_backend_load load = {
+        .engine = options->engine,
+        .bytes = tn_bytes_make(options->bytes->data, options->bytes->size),
+        .config = &config->session,
+        .arena = &model->arena,
+    };
+    enum tn_err err = model->backend->load(&load, &model->program, info, fault);
+    if (err == TN_OK) {
+        err = override_signature(config->inputs, config->input_count, info->inputs,
+                                 info->input_count, "input", fault);
+    }
+    if (err == TN_OK) {
+        err = override_signature(config->outputs, config->output_count, info->outputs,
+                                 info->output_count, "output", fault);
+    }
+    return err;
+}
+
+/* A configuration that asks for a batch trusts the signature; otherwise the probe decides. */
+static enum tn_err make_plan(struct tn_model *model, const struct tn_batching_config *batching,
+                             struct tn_fault *fault)
+{
+    struct tn_plan guess;
+    tn_plan_guess(&model->program_info, &guess);
+    model->plan = guess;
+    model->batching = *batching;
+    bool asked = batching->batch_max > 1;
+    enum tn_err err = TN_OK;
+    if (batching->mode != TN_BATCHING_OFF || asked) {
+        err = tn_plan_probe(model->backend, model->instances[0].runner, &model->program_info,
+                            &model->plan);
+    } else {
+        model->plan.batchable = false;
+    }
+    if (err != TN_OK) {
+        return tn_fault_set(fault, err, "no memory to try the model");
+    }
+    if (asked && !model->plan.batchable) {
+        if (!guess.batchable) {
+            return tn_fault_set(fault, TN_INVALID,
+                                "batching is asked for, but the model's inputs and outputs have no "
+                                "free dimension in common");
+        }
+        model->plan = guess;
+    }
+    if (!model->plan.batchable) {
+        model->plan.first = false;
+        memset(model->plan.input_axes, TN_PLAN_SHARED, sizeof(model->plan.input_axes));
+        memset(model->plan.output_axes, TN_PLAN_SHARED, sizeof(model->plan.output_axes));
+        model->batching.batch_max = 0;
+    }
+    return TN_OK;
+}
+
+/* Whether every dimension but the batch is fixed. */
+static bool fixed_but(const struct tn_signature *signature, int axis)
+{
+    for (size_t i = 0; i < signature->shape.rank; i++) {
+        if (signature->shape.dims[i] < 0 && (int)i != axis) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void judge_shapes(struct tn_model *model)
+{
+    const struct tn_program_info *info = &model->program_info;
+    model->always_same = true;
+    for (size_t i = 0; i < info->input_count; i++) {
+        int axis = model->plan.input_axes[i];
+        model->always_same =
+            model->always_same && axis != TN_PLAN_SHARED && fixed_but(&info->inputs[i], axis);
+    }
+    for (size_t i = 0; i < info->output_count; i++) {
+        bool bindable = info->outputs[i].dtype != TN_DTYPE_BYTES &&
+                        fixed_but(&info->outputs[i], model->plan.output_axes[i]);
+        atomic_init(&model->bindable[i], bindable);
+    }
+}
+
+static void start_batcher(struct tn_model *model)
+{
+    const struct tn_batching_config *config = &model->batching;
+    bool off = !model->plan.batchable || config->mode == TN_BATCHING_OFF;
+    struct tn_batcher_limits limits = {
+        .mode = off                                 ? TN_BATCHER_OFF
+                : config->mode == TN_BATCHING_FIXED ? TN_BATCHER_FIXED
+                                                    : TN_BATCHER_AUTO,
+        .items_max = config->batch_max > 0 ? config->batch_max : BATCH_AUTO,
+        .delay_max_ns = config->delay_max_ns,
+    };
+    for (size_t i = 0; i < config->preferred_count && i < TN_BATCHER_PREFERRED_MAX; i++) {
+        limits.preferred[limits.preferred_count++] = config->preferred[i];
+    }
+    tn_batcher_init(&model->batcher, &limits);
+}
+
+static void fill_info(struct tn_model *model, const struct tn_model_options *options)
+{
+    struct tn_model_info *info = &model->info;
+    bool batched = model->plan.batchable && model->plan.first;
+    info->version = options->version;
+    info->platform = model->backend->platform;
+    info->inputs = model->program_info.inputs;
+    info->input_count = model->program_info.input_count;
+    info->outputs = model->program_info.outputs;
+    info->output_count = model->program_info.output_count;
+    info->batched = batched;
+    info->batch_max = batched ? model->batcher.limits.items_max : 0;
+}
+
+static enum tn_err make_runners(struct tn_model *model, size_t count, struct tn_fault *fault)
+{
+    size_t size = sizeof(*model->instances);
+    model->instances = tn_mem_take_aligned(count * size, 64);
+    if (model->instances == NULL) {
+        return tn_fault_set(fault, TN_NOMEM, "no memory for %zu instances", count);
+    }
+    memset(model->instances, 0, count * size);
+    enum tn_err err = TN_OK;
+    for (size_t i = 0; i < count && err == TN_OK; i++) {
+        struct tn_instance *instance = &model->instances[i];
+        instance->model = model;
+        instance->index = (unsigned)i;
+        tn_parker_init(&instance->parker);
+        model->instance_count = i + 1;
+        err = model->backend->runner_create(model->program, &instance->runner, fault);
+    }
+    return err;
+}
+
+static enum tn_err start_threads(struct tn_model *model, struct tn_fault *fault)
+{
+    for (size_t i = 0; i < model->instance_count; i++) {
+        char name[TN_THREAD_NAME_MAX];
+        snprintf(name, sizeof(name), "m:%.*s", TN_STR_ARG(model->info.name));
+        struct tn_thread_options options = {.name = name};
+        enum tn_err err = tn_thread_start(&model->instances[i].thread, &options, tn_instance_run,
+                                          &model->instances[i], fault);
+        if (err != TN_OK) {
+            return err;
+        }
+        model->started = i + 1;
+    }
+    return TN_OK;
+}
+
+static enum tn_err check_options(const struct tn_model_config *config, struct tn_fault *fault)
+{
+    if (config->instances < 1 || config->instances > TN_INSTANCES_MAX) {
+        return tn_fault_set(fault, TN_INVALID, "instances must be 1 to %d, not %u",
+                            TN_INSTANCES_MAX, config->instances);
+    }
+    if (config->batching.queue_max < 1 || config->batching.queue_max > QUEUE_MAX) {
+        return tn_fault_set(fault, TN_INVALID, "batching.queue_max must be 1 to %d, not %u",
+                            QUEUE_MAX, config->batching.queue_max);
+    }
+    return TN_OK;
+}
+
+static enum tn_err build(struct tn_model *model, const struct tn_model_options *options,
+                         struct tn_fault *fault)
+{
+    const struct tn_batching_config *batching = &options->config->batching;
+    struct tn_waker waker = {.wake = tn_model_wake_one, .context = model};
+    const char *name = tn_arena_copy_str(&model->arena, options->name);
+    if (name == NULL || tn_chan_init(&model->queue, batching->queue_max, waker) != TN_OK) {
+        return tn_fault_set(fault, TN_NOMEM, "no memory for the queue");
+    }
+    model->info.name = tn_str_make(name, options->name.size);
+    if (getrandom(model->input_key, sizeof(model->input_key), 0) != sizeof(model->input_key)) {
+        return tn_fault_set(fault, TN_IO, "the system gives no random bytes");
+    }
+    size_t before = resident_bytes();
+    enum tn_err err = load_program(model, options, fault);
+    if (err == TN_OK) {
+        err = make_runners(model, options->config->instances, fault);
+    }
+    if (err == TN_OK) {
+        err = make_plan(model, batching, fault);
+    }
+    if (err != TN_OK) {
+        return err;
+    }
+    judge_shapes(model);
+    start_batcher(model);
+    fill_info(model, options);
+    size_t after = resident_bytes();
+    model->info.memory_bytes = after > before ? after - before : 0;
+    return start_threads(model, fault);
+}
+
+enum tn_err tn_model_create(const struct tn_model_options *options, struct tn_model **ret_model,
+                            struct tn_fault *fault)
+{
+    TN_ASSERT(options->config != NULL);
+    TN_ASSERT(options->bytes != NULL && options->engine != NULL);
+
+    enum tn_err err = check_options(options->config, fault);
+    struct tn_model *model = err == TN_OK ? tn_mem_take_zeroed(1, sizeof(*model)) : NULL;
+    if (model == NULL) {
+        return err != TN_OK ? err : tn_fault_set(fault, TN_NOMEM, "no memory for a model");
+    }
+    tn_arena_init(&model->arena, &(struct tn_arena_options){.source = tn_mem_source(),
+                                                            .chunk_size = ARENA_CHUNK,
+                                                            .size_max = ARENA_MAX});
+    atomic_init(&model->refs, 1);
+    model->engine = options->engine;
+    model->backend = tn_onnx_backend();
+    pthread_mutex_init(&model->lock, NULL);
+    err = build(model, options, fault);
+    if (err != TN_OK) {
+        tn_fault_wrap(fault, "model '%.*s'", TN_STR_ARG(options->name));
+        stop_threads(model);
+        destroy(model);
+        return err;
+    }
+    *ret_model = model;
+    return TN_OK;
+}
+
+struct tn_model *tn_model_ref(struct tn_model *model)
+{
+    unsigned before = atomic_fetch_add_explicit(&model->refs, 1, memory_order_relaxed);
+    TN_ASSERT(before > 0);
+    return model;
+}
+
+void tn_model_unref(struct tn_model *model)
+{
+    if (model == NULL || atomic_fetch_sub_explicit(&model->refs, 1, memory_order_acq_rel) > 1) {
+        return;
+    }
+    stop_threads(model); /* they run out what is queued first */
+    destroy(model);
+}
+
+const struct tn_model_info *tn_model_info(const struct tn_model *model)
+{
+    return &model->info;
+}

@@ -1,0 +1,97 @@
+/* Jobs in: check, bound, queue. Jobs out before their time: cancel.
+ *
+ * Submitting takes no lock: two atomic adds and one push, and the instances are woken once a turn
+ * by tn_infer_flush. Cancelling takes the lock, since it is rare. */
+#include "base/clock.h"
+#include "core/assert.h"
+#include "infer/model_parts.h"
+
+static void set_times(const struct tn_model *model, struct tn_infer_job *job)
+{
+    struct tn_batch_entry *entry = &job->entry;
+    entry->arrival_ns = job->queued_ns;
+    entry->deadline_ns = job->deadline_ns;
+    entry->expires_ns = job->deadline_ns;
+    entry->group = 0;
+    entry->level = 0;
+    if (model->batching.queue_timeout_ns != 0) {
+        uint64_t last = job->queued_ns + model->batching.queue_timeout_ns;
+        bool sooner = entry->expires_ns == 0 || last < entry->expires_ns;
+        entry->expires_ns = sooner ? last : entry->expires_ns;
+    }
+    if (model->batching.priority_levels > 1) {
+        uint32_t level = job->priority != 0 ? job->priority : model->batching.priority_default;
+        uint32_t lowest = model->batching.priority_levels;
+        entry->level = level > lowest ? lowest : level;
+    }
+}
+
+enum tn_err tn_infer_submit(struct tn_model *model, struct tn_infer_job *job,
+                            struct tn_fault *fault)
+{
+    TN_ASSERT(job->reply != NULL);
+
+    enum tn_err err = tn_job_check(model, job, fault);
+    if (err != TN_OK) {
+        atomic_fetch_add_explicit(&model->rejected, 1, memory_order_relaxed);
+        return err;
+    }
+    job->queued_ns = tn_clock_mono_ns();
+    if (job->deadline_ns != 0 && job->deadline_ns <= job->queued_ns) {
+        atomic_fetch_add_explicit(&model->expired, 1, memory_order_relaxed);
+        return tn_fault_set(fault, TN_TIMEOUT, "the deadline has passed already");
+    }
+    size_t before = atomic_fetch_add_explicit(&model->pending, 1, memory_order_relaxed);
+    if (before >= model->batching.queue_max) {
+        atomic_fetch_sub_explicit(&model->pending, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&model->rejected, 1, memory_order_relaxed);
+        return tn_fault_set(fault, TN_LIMIT, "the queue of model '%.*s' is full: %u requests wait",
+                            TN_STR_ARG(model->info.name), model->batching.queue_max);
+    }
+    set_times(model, job);
+    job->model = model;
+    job->fault.code = TN_OK;
+    atomic_store_explicit(&job->state, TN_JOB_QUEUED, memory_order_relaxed);
+    err = tn_chan_push_quiet(&model->queue, job);
+    TN_ASSERT(err == TN_OK); /* it has room for queue_max, and `pending` counts what is inside */
+    return TN_OK;
+}
+
+void tn_infer_flush(struct tn_model *model)
+{
+    tn_chan_wake(&model->queue);
+}
+
+void tn_infer_cancel(struct tn_infer_job *job)
+{
+    struct tn_model *model = job->model;
+    int state = atomic_load_explicit(&job->state, memory_order_relaxed);
+    if (state != TN_JOB_QUEUED && state != TN_JOB_RUNNING) {
+        return;
+    }
+    struct tn_reply_wakes wakes = {.count = 0};
+    pthread_mutex_lock(&model->lock);
+    tn_model_drain(model); /* it may still be in the queue */
+    bool waiting = tn_batcher_remove(&model->batcher, &job->entry);
+    if (waiting) {
+        atomic_fetch_sub_explicit(&model->pending, 1, memory_order_relaxed);
+    } else {
+        for (size_t i = 0; i < model->instance_count; i++) {
+            if (model->instances[i].solo == job) {
+                model->backend->stop(model->instances[i].runner);
+            }
+        }
+    }
+    pthread_mutex_unlock(&model->lock);
+    /* Draining ended the queue's sleep, and what came out had perhaps been seen by nobody: an idle
+     * instance must look and declare its sleep again. */
+    tn_model_wake_one(model);
+    if (waiting) {
+        job->ended_ns = tn_clock_mono_ns();
+        job->output_count = 0;
+        tn_fault_set(&job->fault, TN_CANCELLED, "the request was cancelled");
+        atomic_fetch_add_explicit(&model->cancelled, 1, memory_order_relaxed);
+        tn_job_return(job, &wakes);
+        tn_reply_wake(&wakes);
+    }
+}
