@@ -43,7 +43,9 @@ static bool put(struct line *line, const char *text, size_t size)
         line->cut = true;
         return false;
     }
-    memcpy(line->text + line->size, text, size);
+    if (size > 0) { /* an empty text may be NULL */
+        memcpy(line->text + line->size, text, size);
+    }
     line->size += size;
     return true;
 }

@@ -414,6 +414,7 @@ void tn_loop_add_turn_hook(struct tn_loop *loop, struct tn_turn_hook *hook)
 void tn_loop_remove_turn_hook(struct tn_loop *loop, struct tn_turn_hook *hook)
 {
     assert_ours(loop);
+    TN_ASSERT(hook != NULL);
     struct tn_turn_hook **link = &loop->hooks;
     while (*link != NULL && *link != hook) {
         link = &(*link)->next;

@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* A fault of the thread itself must still reach it (and a profiler's tick is harmless). */
 static const int own_signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGPROF};
@@ -100,11 +101,13 @@ static unsigned quota_cpus(void)
     if (file == NULL) {
         return 0;
     }
-    unsigned long quota = 0;
-    unsigned long period = 0;
-    int got = fscanf(file, "%lu %lu", &quota, &period); /* "max 100000" when unlimited */
+    char line[64] = "";
+    bool got = fgets(line, sizeof(line), file) != NULL;
     fclose(file);
-    return got == 2 && period > 0 ? (unsigned)((quota + period - 1) / period) : 0;
+    char *rest = line;
+    unsigned long quota = strtoul(line, &rest, 10); /* "max 100000" when unlimited: no digits */
+    unsigned long period = got ? strtoul(rest, NULL, 10) : 0;
+    return rest != line && period > 0 ? (unsigned)((quota + period - 1) / period) : 0;
 }
 
 unsigned tn_thread_cpu_count(void)

@@ -167,7 +167,9 @@ static uint8_t *array_reserve(struct tn_arena *arena, const struct tn_pb_field *
     size_t count = *(size_t *)(object + field->aux);
     size_t width = field->width;
     size_t room = *items != NULL ? ((struct array_head *)*items - 1)->room : 0;
-    if (room - count >= extra) {
+    /* No element wanted and none there (a packed field that is one cut varint) takes an empty
+     * array: NULL means that the arena is exhausted. */
+    if (*items != NULL && room - count >= extra) {
         return (uint8_t *)*items + count * width;
     }
     size_t wanted = count + extra;
@@ -183,6 +185,7 @@ static uint8_t *array_reserve(struct tn_arena *arena, const struct tn_pb_field *
     }
     head->room = wanted;
     if (count > 0) {
+        TN_ASSERT(*items != NULL);
         memcpy(head + 1, *items, count * width);
     }
     *items = head + 1;

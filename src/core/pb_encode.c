@@ -129,8 +129,8 @@ static size_t object_size(const struct tn_pb_message *message, const uint8_t *ob
     if (object == NULL) {
         return 0;
     }
-    const struct tn_pb_field *end = message->fields + message->field_count;
-    for (const struct tn_pb_field *field = message->fields; field < end; field++) {
+    for (size_t k = 0; k < message->field_count; k++) { /* `fields` is NULL where there are none */
+        const struct tn_pb_field *field = &message->fields[k];
         struct values values = field_values(field, object);
         if (values.count == 0) {
             continue;

@@ -266,7 +266,7 @@ static void copy_text(const struct tn_decimal *decimal, char out[DECIMAL_TEXT_MA
         enum tn_err err = read_exponent(&at, end, &exponent);
         TN_ASSERT(err == TN_OK);
     }
-    snprintf(out + size, 24, "e%lld", (long long)(power + exponent));
+    snprintf(out + size, 24, "e%ld", power + exponent);
 }
 
 enum tn_err tn_decimal_to_f64(const struct tn_decimal *decimal, double *ret_value)

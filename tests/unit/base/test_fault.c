@@ -5,6 +5,8 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -32,8 +34,8 @@ static void errno_chooses_the_code_and_names_the_reason(void **unused)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct tn_fault fault = {0};
         assert_int_equal(tn_fault_errno(&fault, rows[i].errnum, "open %s", "/x"), rows[i].code);
-        char wanted[200] = "open /x: ";
-        strcat(wanted, strerror(rows[i].errnum));
+        char wanted[200];
+        snprintf(wanted, sizeof(wanted), "open /x: %s", strerror(rows[i].errnum));
         assert_string_equal(fault.text, wanted);
         assert_int_equal(tn_fault_errno(NULL, rows[i].errnum, "x"), rows[i].code);
     }

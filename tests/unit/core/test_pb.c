@@ -142,6 +142,7 @@ static void packed_and_unpacked_are_both_read(void **unused)
     assert_true(f.every.floats_count == 1 && f.every.floats[0] == 1.0F);
     assert_int_equal(DECODE(&f, "\x82\x02\x05\x00\x00\x80\x3f\x00"), TN_INVALID);
     assert_int_equal(DECODE(&f, "\xb2\x01\x02\x01\x80"), TN_TRUNCATED);
+    assert_int_equal(DECODE(&f, "\xb2\x01\x01\x80"), TN_TRUNCATED); /* nothing whole in it */
     fixture_deinit(&f);
 }
 

@@ -148,7 +148,7 @@ static void *churn(void *argument)
         uint8_t *data = NULL;
         struct tn_shm_region *region = NULL;
         if (tn_shm_use(shm, TN_STR_OF("a"), 0, 64, &data, &region, NULL) == TN_OK) {
-            ((volatile uint8_t *)data)[i % 64] = (uint8_t)i;
+            __atomic_store_n(&data[i % 64], (uint8_t)i, __ATOMIC_RELAXED);
             tn_shm_release(region);
         }
     }
