@@ -41,39 +41,33 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-/* Reads digits and up to three decimals at *at: the value in thousandths. */
-static enum tn_err read_thousandths(struct tn_str text, size_t *at, uint64_t *ret_value)
+/* Reads digits and up to three decimals at *at: the value in thousandths. The whole part fits in 64
+ * bits, so 128 are enough for the thousandths and for their product with a unit. */
+static enum tn_err read_thousandths(struct tn_str text, size_t *at, unsigned __int128 *ret_value)
 {
-    uint64_t value = 0;
     size_t start = *at;
-    size_t decimals = 0;
-    bool point = false;
-    for (; *at < text.size && (is_digit(text.data[*at]) || text.data[*at] == '.'); ++*at) {
-        char c = text.data[*at];
-        if (c == '.') {
-            if (point || *at == start) {
-                return TN_INVALID;
-            }
-            point = true;
-            continue;
-        }
-        if (point && ++decimals > 3) {
-            return TN_INVALID;
-        }
-        if (__builtin_mul_overflow(value, UINT64_C(10), &value) ||
-            __builtin_add_overflow(value, (uint64_t)(c - '0'), &value)) {
+    uint64_t whole = 0;
+    for (; *at < text.size && is_digit(text.data[*at]); ++*at) {
+        if (__builtin_mul_overflow(whole, UINT64_C(10), &whole) ||
+            __builtin_add_overflow(whole, (uint64_t)(text.data[*at] - '0'), &whole)) {
             return TN_LIMIT;
         }
     }
-    if (*at == start || (point && decimals == 0)) {
+    if (*at == start) {
         return TN_INVALID;
     }
-    for (; decimals < 3; decimals++) {
-        if (__builtin_mul_overflow(value, UINT64_C(10), &value)) {
-            return TN_LIMIT;
+    unsigned thousandths = 0;
+    if (*at < text.size && text.data[*at] == '.') {
+        size_t first = ++*at;
+        for (unsigned place = 100; *at < text.size && is_digit(text.data[*at]);
+             place /= 10, ++*at) {
+            thousandths += (unsigned)(text.data[*at] - '0') * place;
+        }
+        if (*at == first || *at - first > 3) {
+            return TN_INVALID;
         }
     }
-    *ret_value = value;
+    *ret_value = (unsigned __int128)whole * 1000 + thousandths;
     return TN_OK;
 }
 
@@ -98,7 +92,7 @@ static const struct unit *read_unit(struct tn_str text, size_t *at, const struct
 static enum tn_err read_quantity(struct tn_str text, size_t *at, const struct unit *units,
                                  size_t count, uint64_t *sum)
 {
-    uint64_t thousandths = 0;
+    unsigned __int128 thousandths = 0;
     enum tn_err err = read_thousandths(text, at, &thousandths);
     if (err < 0) {
         return err;
@@ -107,8 +101,7 @@ static enum tn_err read_quantity(struct tn_str text, size_t *at, const struct un
     if (unit == NULL) {
         return TN_INVALID;
     }
-    /* 128 bits hold 2^64 thousandths of the largest unit. */
-    unsigned __int128 product = (unsigned __int128)thousandths * unit->factor;
+    unsigned __int128 product = thousandths * unit->factor;
     if (product % 1000 != 0) {
         return TN_INVALID;
     }
