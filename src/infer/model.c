@@ -84,6 +84,10 @@ static enum tn_err override_signature(const struct tn_signature_config *configur
                                 side, TN_STR_ARG(found->name), tn_dtype_name(configured[i].dtype),
                                 tn_dtype_name(found->dtype));
         }
+        found->batch_axis = configured[i].batch_axis;
+        if (configured[i].shape.rank == 0) {
+            continue;
+        }
         bool fits = configured[i].shape.rank == found->shape.rank;
         for (size_t k = 0; fits && k < found->shape.rank; k++) {
             fits = found->shape.dims[k] < 0 || found->shape.dims[k] == configured[i].shape.dims[k];
@@ -122,19 +126,33 @@ static enum tn_err load_program(struct tn_model *model, const struct tn_model_op
     return err;
 }
 
-/* A configuration that asks for a batch trusts the signature; otherwise the probe decides. */
+static bool names_axis(const struct tn_signature *signatures, size_t count)
+{
+    bool any = false;
+    for (size_t i = 0; i < count; i++) {
+        any = any || signatures[i].batch_axis >= 0;
+    }
+    return any;
+}
+
+/* A configuration that asks for a batch, or names an axis, is trusted; otherwise the probe decides.
+ */
 static enum tn_err make_plan(struct tn_model *model, const struct tn_batching_config *batching,
                              struct tn_fault *fault)
 {
+    const struct tn_program_info *info = &model->program_info;
     struct tn_plan guess;
-    tn_plan_guess(&model->program_info, &guess);
+    enum tn_err err = tn_plan_guess(info, &guess, fault);
+    if (err != TN_OK) {
+        return err;
+    }
     model->plan = guess;
     model->batching = *batching;
-    bool asked = batching->batch_max > 1;
-    enum tn_err err = TN_OK;
-    if (batching->mode != TN_BATCHING_OFF || asked) {
-        err = tn_plan_probe(model->backend, model->instances[0].runner, &model->program_info,
-                            &model->plan);
+    bool off = batching->mode == TN_BATCHING_OFF;
+    bool asked = !off && (batching->batch_max > 1 || names_axis(info->inputs, info->input_count) ||
+                          names_axis(info->outputs, info->output_count));
+    if (!off) {
+        err = tn_plan_probe(model->backend, model->instances[0].runner, info, &model->plan);
     } else {
         model->plan.batchable = false;
     }
@@ -154,6 +172,12 @@ static enum tn_err make_plan(struct tn_model *model, const struct tn_batching_co
         memset(model->plan.input_axes, TN_PLAN_SHARED, sizeof(model->plan.input_axes));
         memset(model->plan.output_axes, TN_PLAN_SHARED, sizeof(model->plan.output_axes));
         model->batching.batch_max = 0;
+    }
+    for (size_t i = 0; i < info->input_count; i++) {
+        info->inputs[i].batch_axis = model->plan.input_axes[i];
+    }
+    for (size_t i = 0; i < info->output_count; i++) {
+        info->outputs[i].batch_axis = model->plan.output_axes[i];
     }
     return TN_OK;
 }

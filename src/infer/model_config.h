@@ -98,11 +98,12 @@ struct tn_model_config {
     size_t step_count;
     struct tn_signature_config {
         struct tn_str name;
-        enum tn_dtype dtype;
-        struct tn_shape shape;
+        enum tn_dtype dtype;   /* INVALID: as the file says */
+        struct tn_shape shape; /* rank 0: as the file says */
         /* Where requests are joined, for models whose batch is not the first dimension of every
          * tensor (silero: state is [2,batch,128], sr is shared). TN_AXIS_AUTO: the first dimension
-         * when it is free; TN_AXIS_NONE: shared, so only requests with equal bytes run together. */
+         * when it is free, else the only free one, proved at load; TN_AXIS_NONE: shared, so only
+         * requests with equal bytes run together. */
         int32_t batch_axis;
     } * inputs, *outputs; /* override or, for ensembles, declare */
     size_t input_count, output_count;

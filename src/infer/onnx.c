@@ -221,6 +221,7 @@ static enum tn_err describe_one(const struct describing *with, const OrtSession 
     struct tn_str view = tn_str_from(name);
     side->names[index] = tn_arena_copy_str(with->arena, view);
     side->signatures[index].name = tn_str_make(side->names[index], view.size);
+    side->signatures[index].batch_axis = TN_AXIS_AUTO;
     /* A failed free would be the library's bug; the status must not leak all the same. */
     (void)tn_onnx_check(with->engine, api->AllocatorFree(with->engine->allocator, name), "freeing",
                         NULL);

@@ -14,6 +14,9 @@
 
 enum { ITEMS = 2, INPUT_SIZE_MAX = 64 << 20 };
 
+/* The second item is faint, so that a maximum or mean taken over all items shows in its answer. */
+static const float item_two_scale = 1.0F / 65536;
+
 static int free_axis(const struct tn_shape *shape)
 {
     int found = TN_PLAN_SHARED;
@@ -42,26 +45,51 @@ static void judge_first(const struct tn_program_info *info, struct tn_plan *plan
     }
 }
 
-void tn_plan_guess(const struct tn_program_info *info, struct tn_plan *ret_plan)
+static enum tn_err guess_axis(const struct tn_signature *signature, int8_t *ret_axis,
+                              struct tn_fault *fault)
+{
+    int axis = signature->batch_axis;
+    struct tn_shape_text text;
+    if (axis == TN_AXIS_AUTO) {
+        axis = free_axis(&signature->shape);
+        /* Texts can be joined only back to back. */
+        axis = axis > 0 && signature->dtype == TN_DTYPE_BYTES ? TN_PLAN_SHARED : axis;
+    } else if (axis != TN_AXIS_NONE && (axis < 0 || (size_t)axis >= signature->shape.rank ||
+                                        signature->shape.dims[axis] >= 0 ||
+                                        (axis > 0 && signature->dtype == TN_DTYPE_BYTES))) {
+        return tn_fault_set(fault, TN_INVALID,
+                            "batch_axis %d of '%.*s' is not a free dimension of %s %s", axis,
+                            TN_STR_ARG(signature->name), tn_dtype_name(signature->dtype),
+                            tn_shape_print(&signature->shape, &text));
+    }
+    *ret_axis = (int8_t)(axis == TN_AXIS_NONE ? TN_PLAN_SHARED : axis);
+    return TN_OK;
+}
+
+enum tn_err tn_plan_guess(const struct tn_program_info *info, struct tn_plan *ret_plan,
+                          struct tn_fault *fault)
 {
     bool in = false;
     bool out = info->output_count > 0;
-    memset(ret_plan, 0, sizeof(*ret_plan));
+    struct tn_plan plan = {0};
     for (size_t i = 0; i < info->input_count; i++) {
-        int axis = free_axis(&info->inputs[i].shape);
-        /* Texts can be joined only back to back. */
-        bool text = axis > 0 && info->inputs[i].dtype == TN_DTYPE_BYTES;
-        ret_plan->input_axes[i] = (int8_t)(text ? TN_PLAN_SHARED : axis);
-        in = in || ret_plan->input_axes[i] != TN_PLAN_SHARED;
+        enum tn_err err = guess_axis(&info->inputs[i], &plan.input_axes[i], fault);
+        if (err != TN_OK) {
+            return err;
+        }
+        in = in || plan.input_axes[i] != TN_PLAN_SHARED;
     }
     for (size_t i = 0; i < info->output_count; i++) {
-        int axis = free_axis(&info->outputs[i].shape);
-        bool text = axis > 0 && info->outputs[i].dtype == TN_DTYPE_BYTES;
-        ret_plan->output_axes[i] = (int8_t)(text ? TN_PLAN_SHARED : axis);
-        out = out && ret_plan->output_axes[i] != TN_PLAN_SHARED;
+        enum tn_err err = guess_axis(&info->outputs[i], &plan.output_axes[i], fault);
+        if (err != TN_OK) {
+            return err;
+        }
+        out = out && plan.output_axes[i] != TN_PLAN_SHARED;
     }
-    ret_plan->batchable = in && out;
-    judge_first(info, ret_plan);
+    plan.batchable = in && out;
+    judge_first(info, &plan);
+    *ret_plan = plan;
+    return TN_OK;
 }
 
 /* --- The probe --- */
@@ -101,13 +129,14 @@ static struct tn_shape input_shape(const struct probe *probe, size_t i, int64_t 
 }
 
 /* Values that any model can take: fractions for floats, 0 and 1 for the rest. */
-static void fill_random(struct probe *probe, enum tn_dtype dtype, uint8_t *to, uint64_t elements)
+static void fill_random(struct probe *probe, enum tn_dtype dtype, uint8_t *to, uint64_t elements,
+                        float scale)
 {
     size_t size = tn_dtype_size(dtype);
     for (uint64_t i = 0; i < elements; i++) {
         uint64_t random = next_random(probe);
         uint64_t whole = random & 1;
-        float real = (float)(random & 0xffff) / 65536.0F;
+        float real = (float)(random & 0xffff) / 65536.0F * scale;
         double wide = (double)real;
         switch (dtype) {
         case TN_DTYPE_FP32:
@@ -155,13 +184,13 @@ static enum tn_err make_input(struct probe *probe, size_t i)
     probe->apart[0][i] = memory;
     probe->apart[1][i] = memory + size;
     probe->both[i] = memory + size * ITEMS;
-    fill_random(probe, dtype, memory, elements);
+    fill_random(probe, dtype, memory, elements, 1);
     if (axis == TN_PLAN_SHARED) {
         memcpy(memory + size, memory, size);
         memcpy(probe->both[i], memory, size);
         return TN_OK;
     }
-    fill_random(probe, dtype, memory + size, elements);
+    fill_random(probe, dtype, memory + size, elements, item_two_scale);
     struct tn_stride stride = tn_stride_of(&shape, (size_t)axis, element);
     for (size_t k = 0; k < ITEMS; k++) {
         tn_gather(stride, probe->apart[k][i], 1, probe->both[i], ITEMS, k);

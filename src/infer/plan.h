@@ -22,9 +22,11 @@ struct tn_plan {
     int8_t output_axes[TN_TENSORS_MAX];
 };
 
-/* Axes by the signature alone. `batchable` says whether there is a batch dimension on both sides.
- */
-void tn_plan_guess(const struct tn_program_info *info, struct tn_plan *ret_plan);
+/* Axes by the signature alone: what `batch_axis` of a tensor says, or when that is TN_AXIS_AUTO the
+ * first dimension if it is free, else the only free one. `batchable` says whether there is a batch
+ * dimension on both sides. TN_INVALID: a named axis that the tensor does not have. */
+TN_MUST enum tn_err tn_plan_guess(const struct tn_program_info *info, struct tn_plan *ret_plan,
+                                  struct tn_fault *fault);
 
 /* Runs the model to confirm a guess and to find the outputs' axes. Clears `batchable` when the
  * model does not treat items apart, or cannot be run on made-up inputs. TN_NOMEM. */
