@@ -38,19 +38,3 @@ size_t tn_utf8_length(struct tn_str text)
     }
     return length;
 }
-
-bool tn_utf8_valid(struct tn_str text)
-{
-    for (size_t at = 0; at < text.size;) {
-        if ((uint8_t)text.data[at] < 0x80) {
-            at++;
-            continue;
-        }
-        size_t length = tn_utf8_length(tn_str_make(text.data + at, text.size - at));
-        if (length == 0) {
-            return false;
-        }
-        at += length;
-    }
-    return true;
-}

@@ -3,12 +3,9 @@
 #ifndef TN_BASE_UTF8_H
 #define TN_BASE_UTF8_H
 
-#include "core/bytes.h"
+#include "core/utf8.h" /* the whole text at once */
 
 /* Length of the valid character at the start of `text`, 1 to 4; 0 when there is none. */
 size_t tn_utf8_length(struct tn_str text);
-
-/* Whether all of it is valid. */
-bool tn_utf8_valid(struct tn_str text);
 
 #endif

@@ -90,6 +90,12 @@ struct tn_arena *tn_call_arena(struct tn_call *call);
 struct tn_loop *tn_call_loop(struct tn_call *call);
 bool tn_call_is_cancelled(const struct tn_call *call);
 
+/* Streaming gRPC: take no more messages until resumed; the sender is slowed by flow control. May be
+ * called from within `message`, which then does not come again. What arrived meanwhile is delivered
+ * at the end of the loop's turn after resume, never from within it. */
+void tn_call_pause(struct tn_call *call);
+void tn_call_resume(struct tn_call *call);
+
 /* One pointer for the handler, NULL at first. */
 void tn_call_set_user(struct tn_call *call, void *user);
 void *tn_call_user(const struct tn_call *call);
