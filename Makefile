@@ -20,7 +20,7 @@ bench: bench-serve ## run every benchmark, with its peers
 
 bench-serve: ## the model server against grpc++, grpc-go and Python services
 	@tools/setup --for bench
-	@bench/run serve
+	@PATH="$(CURDIR)/.deps/go/bin:$$PATH" bench/run serve
 
 check: ## rooms, lengths, format, lint, both compilers, sanitizers, seconds of fuzzing
 	@tools/setup --for dev
