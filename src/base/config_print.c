@@ -2,8 +2,8 @@
  * reader could take for something else is quoted. Memory: the caller's buffer. Threads: one at a
  * time. */
 #include "base/config.h"
-#include "base/utf8.h"
 #include "core/assert.h"
+#include "core/utf8.h"
 
 enum { INDENT = 2 };
 
@@ -44,7 +44,7 @@ static void put_quoted(struct tn_buf *out, struct tn_str text)
     tn_buf_put_byte(out, '"');
     for (size_t at = 0; at < text.size;) {
         uint8_t byte = (uint8_t)text.data[at];
-        size_t length = tn_utf8_length(tn_str_from_offset(text, at));
+        size_t length = tn_utf8_sequence_size((const uint8_t *)text.data + at, text.size - at);
         if (byte == '"' || byte == '\\') {
             tn_buf_printf(out, "\\%c", byte);
         } else if (length > 1 && !(length == 2 && byte == 0xC2) && byte != 0xE2 && byte != 0xEF) {

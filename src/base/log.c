@@ -8,9 +8,9 @@
 #include "base/log.h"
 
 #include "base/clock.h"
-#include "base/units.h"
-#include "base/utf8.h"
 #include "core/assert.h"
+#include "core/number.h"
+#include "core/utf8.h"
 
 #include <errno.h>
 #include <math.h>
@@ -91,7 +91,7 @@ static void put_quoted(struct line *line, struct tn_str str)
     }
     for (size_t at = 0; at < str.size && !line->cut;) {
         struct tn_str rest = tn_str_make(str.data + at, str.size - at);
-        size_t length = tn_utf8_length(rest);
+        size_t length = tn_utf8_sequence_size((const uint8_t *)rest.data, rest.size);
         char escaped[16];
         if (length == 0) {
             size_t size = line->json ? (size_t)snprintf(escaped, sizeof(escaped), "\\ufffd")
@@ -131,8 +131,8 @@ static void put_str(struct line *line, struct tn_str str)
 
 static void put_f64(struct line *line, double value)
 {
-    char text[TN_UNITS_TEXT_MAX];
-    size_t size = tn_units_print_float(text, value);
+    char text[TN_NUMBER_SIZE_MAX];
+    size_t size = tn_number_put_double(text, value);
     if (line->json && !isfinite(value)) { /* JSON has no such number */
         put_quoted(line, tn_str_make(text, size));
     } else {

@@ -1,13 +1,12 @@
 /* Quantities with units; see units.h. A number is read as an integer of thousandths, so "1.5GiB" is
- * exact and "0.0001s" is refused instead of rounded. Pure; strtod alone reads floats, after the
- * grammar is checked here. */
+ * exact and "0.0001s" is refused instead of rounded. Pure. */
 #include "base/units.h"
 
 #include "core/assert.h"
+#include "core/number.h"
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 struct unit {
     const char *name;
@@ -209,50 +208,13 @@ enum tn_err tn_units_parse_int(struct tn_str text, int64_t *ret_value)
     return TN_OK;
 }
 
-static size_t skip_digits(struct tn_str text, size_t at)
-{
-    while (at < text.size && is_digit(text.data[at])) {
-        at++;
-    }
-    return at;
-}
-
-static bool is_float(struct tn_str text)
-{
-    size_t at = text.size > 0 && (text.data[0] == '-' || text.data[0] == '+') ? 1 : 0;
-    size_t whole = skip_digits(text, at);
-    if (whole == at) {
-        return false;
-    }
-    at = whole;
-    if (at < text.size && text.data[at] == '.') {
-        size_t end = skip_digits(text, at + 1);
-        if (end == at + 1) {
-            return false;
-        }
-        at = end;
-    }
-    if (at < text.size && (text.data[at] | 0x20) == 'e') {
-        at++;
-        at += at < text.size && (text.data[at] == '-' || text.data[at] == '+') ? 1 : 0;
-        size_t end = skip_digits(text, at);
-        if (end == at) {
-            return false;
-        }
-        at = end;
-    }
-    return at == text.size;
-}
-
 enum tn_err tn_units_parse_float(struct tn_str text, double *ret_value)
 {
-    char copy[128];
-    if (!is_float(text) || text.size >= sizeof(copy)) {
+    struct tn_number number;
+    if (tn_number_scan(text, &number) < 0 || number.text.size != text.size) {
         return TN_INVALID;
     }
-    memcpy(copy, text.data, text.size);
-    copy[text.size] = '\0';
-    double value = strtod(copy, NULL);
+    double value = tn_number_double(&number);
     if (!isfinite(value)) {
         return TN_INVALID;
     }
@@ -290,9 +252,7 @@ size_t tn_units_print_duration(char out[TN_UNITS_TEXT_MAX], uint64_t ns)
 
 size_t tn_units_print_float(char out[TN_UNITS_TEXT_MAX], double value)
 {
-    int size = snprintf(out, TN_UNITS_TEXT_MAX, "%.15g", value);
-    if (!isnan(value) && strtod(out, NULL) != value) {
-        size = snprintf(out, TN_UNITS_TEXT_MAX, "%.17g", value);
-    }
-    return (size_t)size;
+    size_t size = tn_number_put_double(out, value);
+    out[size] = '\0';
+    return size;
 }

@@ -20,7 +20,8 @@ TN_MUST enum tn_err tn_units_parse_duration(struct tn_str text, uint64_t *ret_ns
 TN_MUST enum tn_err tn_units_parse_int(struct tn_str text, int64_t *ret_value);
 TN_MUST enum tn_err tn_units_parse_uint(struct tn_str text, uint64_t *ret_value);
 
-/* Digits with an optional sign, fraction and exponent; no "inf", no "nan". TN_INVALID. */
+/* Digits with an optional minus, fraction and exponent, as in JSON; no "inf", no "nan". TN_INVALID.
+ */
 TN_MUST enum tn_err tn_units_parse_float(struct tn_str text, double *ret_value);
 
 /* The shortest exact form that the parsers above read back; returns the length. */
