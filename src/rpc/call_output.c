@@ -316,6 +316,7 @@ static void handler_done(struct tn_call *call)
 {
     if (call->dispatched) {
         call->finished = true;
+        call->input_over = true; /* nobody is left to hear it */
         tn_call_let_go(call);
     }
 }

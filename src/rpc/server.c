@@ -79,6 +79,17 @@ enum tn_err tn_server_create(const struct tn_server_options *options, struct tn_
     return TN_OK;
 }
 
+size_t tn_server_loop_count(const struct tn_server *server)
+{
+    return server->station_count;
+}
+
+struct tn_loop *tn_server_loop(const struct tn_server *server, size_t index)
+{
+    TN_ASSERT(index < server->station_count);
+    return server->stations[index].lane.loop;
+}
+
 static enum tn_err add_route(struct tn_server *server, enum tn_call_kind kind, struct tn_str path,
                              const struct tn_handler *handler)
 {

@@ -34,7 +34,8 @@ struct tn_server_limits {
 };
 
 struct tn_server_options {
-    struct tn_loop **loops; /* I/O loops, running or not yet; outlive the server */
+    struct tn_loop *
+        *loops; /* I/O loops, not running yet (or the current one); outlive the server */
     size_t loop_count;
     struct tn_server_limits limits;
     struct tn_metrics *metrics; /* NULL: none */
@@ -69,12 +70,17 @@ TN_MUST enum tn_err tn_server_listen(struct tn_server *server,
                                      const struct tn_listen_options *options, unsigned *ret_port,
                                      struct tn_fault *fault);
 
+size_t tn_server_loop_count(const struct tn_server *server);
+struct tn_loop *tn_server_loop(const struct tn_server *server, size_t index);
+
 /* Stop accepting, GOAWAY / Connection: close, let calls finish; `done` runs on the first loop when
  * none is left or `deadline_ns` (monotonic) passed, with the number of calls cut off. */
 void tn_server_drain(struct tn_server *server, uint64_t deadline_ns,
                      void (*done)(void *context, size_t cut), void *context);
 
-/* Closes everything at once. Call with the loops stopped, or from the only loop. NULL accepted. */
+/* Closes everything at once. Call with the loops stopped, or from the only loop. Handlers hear
+ * `cancelled` for calls that are open, so their contexts live longer; afterwards no call may be
+ * touched. NULL accepted. */
 void tn_server_destroy(struct tn_server *server);
 
 #endif
