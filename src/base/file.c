@@ -99,7 +99,7 @@ enum tn_err tn_file_read(const char *path, size_t size_max, struct tn_block **re
     TN_ASSERT(size_max < SIZE_MAX / 2);
 
     int fd = -1;
-    struct stat status;
+    struct stat status = {0};
     enum tn_err err = open_plain(path, &fd, &status, fault);
     if (err < 0) {
         return err;
@@ -134,7 +134,7 @@ enum tn_err tn_file_read_text(const char *path, size_t size_max, struct tn_arena
 enum tn_err tn_file_map(const char *path, struct tn_file_view *ret_view, struct tn_fault *fault)
 {
     int fd = -1;
-    struct stat status;
+    struct stat status = {0};
     enum tn_err err = open_plain(path, &fd, &status, fault);
     if (err < 0) {
         return err;
