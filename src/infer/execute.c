@@ -62,11 +62,11 @@ static enum tn_err no_memory(struct batch_run *batch)
 static enum tn_err gather_input(struct batch_run *batch, size_t i)
 {
     struct tn_run_input *input = &batch->instance->inputs[i];
-    const struct tn_tensor *first = &batch->jobs[0]->inputs[i];
+    const struct tn_tensor *first = &batch->jobs[0]->run_inputs[i];
     int axis = batch->model->plan.input_axes[i];
     size_t size = 0;
     for (size_t k = 0; k < batch->count; k++) {
-        size += batch->jobs[k]->inputs[i].data.size;
+        size += batch->jobs[k]->run_inputs[i].data.size;
     }
     uint8_t *room = buffer_for(batch->instance, i, size);
     if (room == NULL) {
@@ -77,7 +77,7 @@ static enum tn_err gather_input(struct batch_run *batch, size_t i)
     input->data = tn_bytes_make(room, size);
     if (axis == 0) {
         for (size_t k = 0; k < batch->count; k++) {
-            struct tn_bytes data = batch->jobs[k]->inputs[i].data;
+            struct tn_bytes data = batch->jobs[k]->run_inputs[i].data;
             if (data.size > 0) {
                 memcpy(room, data.data, data.size);
             }
@@ -90,7 +90,7 @@ static enum tn_err gather_input(struct batch_run *batch, size_t i)
     size_t at = 0;
     for (size_t k = 0; k < batch->count; k++) {
         size_t items = batch->jobs[k]->entry.items;
-        tn_gather(stride, batch->jobs[k]->inputs[i].data.data, items, room, batch->items, at);
+        tn_gather(stride, batch->jobs[k]->run_inputs[i].data.data, items, room, batch->items, at);
         at += items;
     }
     return TN_OK;
@@ -98,7 +98,7 @@ static enum tn_err gather_input(struct batch_run *batch, size_t i)
 
 static enum tn_err prepare_input(struct batch_run *batch, size_t i)
 {
-    const struct tn_tensor *first = &batch->jobs[0]->inputs[i];
+    const struct tn_tensor *first = &batch->jobs[0]->run_inputs[i];
     struct tn_run_input *input = &batch->instance->inputs[i];
     if (batch->count > 1 && batch->model->plan.input_axes[i] != TN_PLAN_SHARED) {
         return gather_input(batch, i);
@@ -363,14 +363,44 @@ static enum tn_err move_to_target(const struct tn_output_target *target, struct 
     return TN_OK;
 }
 
+/* Outputs run in the order of the model's; this is the place of one among the wanted. */
+static size_t place_of(const struct tn_infer_job *job, size_t output)
+{
+    return (size_t)__builtin_popcountll(job->wanted_mask & ((UINT64_C(1) << output) - 1));
+}
+
+/* Keeps the new state of the job's sequence. */
+static enum tn_err keep_states(struct batch_run *batch, struct tn_infer_job *job, size_t from)
+{
+    struct tn_carried *carried = batch->model->carried;
+    if (carried == NULL || job->turn.sequence == NULL) {
+        return TN_OK;
+    }
+    enum tn_err err = TN_OK;
+    for (size_t i = 0; i < tn_carried_count(carried) && err == TN_OK; i++) {
+        struct tn_tensor part;
+        err = take_part(batch, place_of(job, tn_carried_output(carried, i)), job, from, &part);
+        if (err == TN_OK) {
+            err = tn_carried_store(carried, job, i, &part, &batch->instance->fault);
+            tn_block_unref(part.owner);
+        }
+    }
+    if (err != TN_OK) {
+        job->fault = batch->instance->fault;
+        job->output_count = 0;
+    }
+    return err;
+}
+
 static void give_outputs(struct batch_run *batch, struct tn_infer_job *job, size_t from)
 {
     job->fault.code = TN_OK;
+    if (keep_states(batch, job, from) != TN_OK) {
+        return;
+    }
     for (size_t i = 0; i < job->output_count; i++) {
         size_t output = job->wanted != NULL ? job->wanted[i] : i;
-        uint64_t below = job->wanted_mask & ((UINT64_C(1) << output) - 1);
-        size_t at = (size_t)__builtin_popcountll(below);
-        enum tn_err err = take_part(batch, at, job, from, &job->outputs[i]);
+        enum tn_err err = take_part(batch, place_of(job, output), job, from, &job->outputs[i]);
         if (err != TN_OK) {
             job->fault = batch->instance->fault;
             job->outputs[i].owner = NULL;

@@ -100,7 +100,7 @@ static void return_expired(struct tn_instance *instance, struct tn_reply_wakes *
         job->output_count = 0;
         tn_fault_set(&job->fault, TN_TIMEOUT, "the deadline passed in the queue");
         atomic_fetch_add_explicit(&instance->model->expired, 1, memory_order_relaxed);
-        tn_job_return(job, wakes);
+        tn_job_finish(job, wakes);
     }
     batch->expired_count = 0;
 }
@@ -120,7 +120,7 @@ static void run_batch(struct tn_instance *instance)
         tn_instance_execute(instance, count, batch->items, &infer_ns);
     }
     for (size_t i = 0; i < count; i++) {
-        tn_job_return(instance->jobs[i], &wakes);
+        tn_job_finish(instance->jobs[i], &wakes);
     }
     tn_reply_wake(&wakes);
     instance->ran = count > 0;

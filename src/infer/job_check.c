@@ -6,6 +6,7 @@
  * can make two kinds look alike. */
 #include "infer/model_parts.h"
 
+#include "base/mem.h"
 #include "core/assert.h"
 
 #include <inttypes.h>
@@ -34,10 +35,38 @@ static enum tn_err name_fault(const struct tn_model *model, const struct tn_infe
                         TN_STR_ARG(info->name), TN_STR_ARG(info->inputs[missing].name));
 }
 
+/* For a model with carried state: a frame by the signature, in which state inputs that the request
+ * does not bring stay empty (dtype INVALID) until it is the job's turn. */
+static enum tn_err frame_inputs(const struct tn_model *model, struct tn_infer_job *job,
+                                struct tn_fault *fault)
+{
+    const struct tn_model_info *info = &model->info;
+    struct tn_tensor *frame = tn_mem_take_zeroed(info->input_count, sizeof(*frame));
+    if (frame == NULL) {
+        return tn_fault_set(fault, TN_NOMEM, "no memory for the inputs");
+    }
+    job->frame = job->run_inputs = frame;
+    size_t used = 0;
+    for (size_t i = 0; i < info->input_count; i++) {
+        size_t at = 0;
+        while (at < job->input_count && !tn_str_equal(job->inputs[at].name, info->inputs[i].name)) {
+            at++;
+        }
+        if (at < job->input_count) {
+            frame[i] = job->inputs[at];
+            used++;
+        } else if (!tn_carried_gives(model->carried, i)) {
+            return name_fault(model, job, i, fault);
+        }
+    }
+    return used == job->input_count ? TN_OK : name_fault(model, job, 0, fault);
+}
+
 static enum tn_err sort_inputs(const struct tn_model *model, struct tn_infer_job *job,
                                struct tn_fault *fault)
 {
     const struct tn_model_info *info = &model->info;
+    job->run_inputs = job->inputs;
     for (size_t i = 0; i < info->input_count; i++) {
         size_t at = i;
         while (at < job->input_count && !tn_str_equal(job->inputs[at].name, info->inputs[i].name)) {
@@ -104,12 +133,12 @@ static enum tn_err check_wanted(const struct tn_model *model, struct tn_infer_jo
 static uint64_t count_items(const struct tn_model *model, const struct tn_infer_job *job)
 {
     int64_t items = -1;
-    for (size_t i = 0; i < job->input_count; i++) {
+    for (size_t i = 0; i < model->info.input_count; i++) {
         int axis = model->plan.input_axes[i];
-        if (axis == TN_PLAN_SHARED) {
+        if (axis == TN_PLAN_SHARED || job->run_inputs[i].dtype == TN_DTYPE_INVALID) {
             continue;
         }
-        int64_t here = job->inputs[i].shape.dims[axis];
+        int64_t here = job->run_inputs[i].shape.dims[axis];
         if (items >= 0 && here != items) {
             return 0;
         }
@@ -145,8 +174,8 @@ static bool make_compat(const struct tn_model *model, struct tn_infer_job *job)
     if (model->always_same) {
         return true;
     }
-    for (size_t i = 0; i < job->input_count; i++) {
-        const struct tn_tensor *input = &job->inputs[i];
+    for (size_t i = 0; i < model->info.input_count; i++) {
+        const struct tn_tensor *input = &job->run_inputs[i];
         int axis = model->plan.input_axes[i];
         for (size_t k = 0; k < input->shape.rank; k++) {
             mix(key, (int)k == axis ? 0 : (uint64_t)input->shape.dims[k]);
@@ -161,19 +190,9 @@ static bool make_compat(const struct tn_model *model, struct tn_infer_job *job)
     return true;
 }
 
-enum tn_err tn_job_check(const struct tn_model *model, struct tn_infer_job *job,
-                         struct tn_fault *fault)
+static enum tn_err check_items(const struct tn_model *model, const struct tn_infer_job *job,
+                               struct tn_fault *fault)
 {
-    enum tn_err err = sort_inputs(model, job, fault);
-    for (size_t i = 0; i < job->input_count && err == TN_OK; i++) {
-        err = check_input(model, &model->info.inputs[i], &job->inputs[i], fault);
-    }
-    if (err == TN_OK) {
-        err = check_wanted(model, job, fault);
-    }
-    if (err != TN_OK) {
-        return err;
-    }
     uint64_t items = count_items(model, job);
     if (model->plan.batchable && model->batching.batch_max > 0 &&
         items > model->batching.batch_max) {
@@ -181,9 +200,39 @@ enum tn_err tn_job_check(const struct tn_model *model, struct tn_infer_job *job,
                             "a batch of %" PRIu64 " is above the %u that model '%.*s' allows",
                             items, model->batching.batch_max, TN_STR_ARG(model->info.name));
     }
+    return TN_OK;
+}
+
+enum tn_err tn_job_check(const struct tn_model *model, struct tn_infer_job *job,
+                         struct tn_fault *fault)
+{
+    job->frame = NULL;
+    job->turn.sequence = NULL;
+    enum tn_err err =
+        model->carried != NULL ? frame_inputs(model, job, fault) : sort_inputs(model, job, fault);
+    for (size_t i = 0; i < model->info.input_count && err == TN_OK; i++) {
+        if (job->run_inputs[i].dtype != TN_DTYPE_INVALID || job->frame == NULL) {
+            err = check_input(model, &model->info.inputs[i], &job->run_inputs[i], fault);
+        }
+    }
+    if (err == TN_OK) {
+        err = check_wanted(model, job, fault);
+    }
+    if (err == TN_OK) {
+        err = check_items(model, job, fault);
+    }
+    if (err != TN_OK) {
+        tn_mem_give(job->frame);
+        job->frame = NULL;
+    }
+    return err;
+}
+
+void tn_job_classify(const struct tn_model *model, struct tn_infer_job *job)
+{
+    uint64_t items = count_items(model, job);
     bool apart = !model->plan.batchable || items == 0 ||
                  atomic_load_explicit(&model->mixes, memory_order_relaxed);
     job->entry.alone = apart || !make_compat(model, job);
     job->entry.items = items > 0 ? (uint32_t)(items < UINT32_MAX ? items : UINT32_MAX) : 1;
-    return TN_OK;
 }

@@ -40,6 +40,7 @@ static void destroy(struct tn_model *model)
         }
     }
     tn_mem_give(model->instances);
+    tn_carried_destroy(model->carried);
     if (model->program != NULL) {
         model->backend->unload(model->program);
     }
@@ -316,6 +317,12 @@ static enum tn_err build(struct tn_model *model, const struct tn_model_options *
     judge_shapes(model);
     start_batcher(model);
     fill_info(model, options);
+    if (options->config->sequence.state_count > 0) {
+        err = tn_carried_create(&options->config->sequence, &model->info, &model->carried, fault);
+        if (err != TN_OK) {
+            return err;
+        }
+    }
     size_t after = resident_bytes();
     model->info.memory_bytes = after > before ? after - before : 0;
     return start_threads(model, fault);

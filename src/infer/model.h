@@ -14,6 +14,7 @@
 #include "base/chan.h"
 #include "infer/batcher.h"
 #include "infer/model_config.h"
+#include "infer/sequence.h"
 #include "infer/tensor.h"
 
 struct tn_model;
@@ -50,8 +51,6 @@ struct tn_output_target {
 
 enum tn_job_state { TN_JOB_NEW, TN_JOB_QUEUED, TN_JOB_RUNNING, TN_JOB_BACK };
 
-enum { TN_SEQUENCE_START = 1, TN_SEQUENCE_END = 2 };
-
 struct tn_infer_job {
     /* the caller fills */
     struct tn_tensor *inputs; /* in any order; submit sorts them by the signature, in place */
@@ -64,7 +63,7 @@ struct tn_infer_job {
     uint32_t priority;                      /* 0: the model's default; 1 is the highest */
     uint64_t sequence_id;                   /* 0: none */
     struct tn_str sequence_name;            /* or text ids */
-    unsigned sequence_flags;
+    unsigned sequence_flags;                /* TN_SEQUENCE_START, TN_SEQUENCE_END */
     struct tn_chan *reply; /* receives this job; has room for all jobs its owner has out */
     void *user;
     /* the model fills */
@@ -76,9 +75,10 @@ struct tn_infer_job {
     _Atomic int state; /* enum tn_job_state */
     struct tn_model *model;
     struct tn_batch_entry entry;
-    uint64_t wanted_mask; /* a bit for each output */
-    struct tn_infer_job *next;
-    void *private_state;
+    uint64_t wanted_mask;         /* a bit for each output */
+    struct tn_tensor *run_inputs; /* by the signature: `inputs`, or `frame` with state filled in */
+    struct tn_tensor *frame;
+    struct tn_sequence_request turn;
 };
 
 struct tn_engine; /* ONNX Runtime's environment, one a process: infer/engine.h */

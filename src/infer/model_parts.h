@@ -12,6 +12,7 @@
 #include "base/thread.h"
 #include "infer/backend.h"
 #include "infer/batcher.h"
+#include "infer/carried.h"
 #include "infer/plan.h"
 
 enum { TN_INSTANCES_MAX = 64, TN_SIZES_COUNTED = 128 };
@@ -72,6 +73,7 @@ struct tn_model {
     size_t instance_count;
     size_t started; /* instances whose threads run */
     struct tn_model_metrics *metrics;
+    struct tn_carried *carried; /* NULL: no state between requests */
     char gap_a[64];
     atomic_size_t pending; /* accepted, not begun */
     _Atomic uint64_t rejected, cancelled, expired;
@@ -94,14 +96,21 @@ struct tn_reply_wakes {
     size_t count;
 };
 void tn_job_return(struct tn_infer_job *job, struct tn_reply_wakes *wakes);
+/* The same for a job that was accepted: first lets go of what it held in the model. */
+void tn_job_finish(struct tn_infer_job *job, struct tn_reply_wakes *wakes);
 void tn_reply_wake(struct tn_reply_wakes *wakes);
 
 /* execute.c: runs the instance's `jobs`, fills their outputs or faults, counts. */
 void tn_instance_execute(struct tn_instance *instance, size_t count, uint64_t items,
                          uint64_t *ret_infer_ns);
 
-/* job_check.c: sorts the inputs, checks them, fills the entry's compat, items and alone. */
+/* job_check.c: sorts and checks the inputs and what is wanted; sets run_inputs, perhaps a frame. */
 TN_MUST enum tn_err tn_job_check(const struct tn_model *model, struct tn_infer_job *job,
                                  struct tn_fault *fault);
+/* With run_inputs complete: fills the entry's compat, items and alone. */
+void tn_job_classify(const struct tn_model *model, struct tn_infer_job *job);
+
+/* submit.c: a classified job into the queue, quietly. */
+void tn_job_enqueue(struct tn_model *model, struct tn_infer_job *job);
 
 #endif

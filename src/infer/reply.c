@@ -29,6 +29,15 @@ void tn_job_return(struct tn_infer_job *job, struct tn_reply_wakes *wakes)
     }
 }
 
+void tn_job_finish(struct tn_infer_job *job, struct tn_reply_wakes *wakes)
+{
+    struct tn_model *model = job->model;
+    if (model->carried != NULL) {
+        tn_carried_leave(model, job, wakes);
+    }
+    tn_job_return(job, wakes);
+}
+
 void tn_reply_wake(struct tn_reply_wakes *wakes)
 {
     for (size_t i = 0; i < wakes->count; i++) {

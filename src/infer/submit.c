@@ -3,6 +3,7 @@
  * Submitting takes no lock: two atomic adds and one push, and the instances are woken once a turn
  * by tn_infer_flush. Cancelling takes the lock, since it is rare. */
 #include "base/clock.h"
+#include "base/mem.h"
 #include "core/assert.h"
 #include "infer/model_parts.h"
 
@@ -26,6 +27,23 @@ static void set_times(const struct tn_model *model, struct tn_infer_job *job)
     }
 }
 
+void tn_job_enqueue(struct tn_model *model, struct tn_infer_job *job)
+{
+    enum tn_err err = tn_chan_push_quiet(&model->queue, job);
+    TN_ASSERT(err == TN_OK); /* it has room for queue_max, and `pending` counts what is inside */
+}
+
+/* Takes back what submit had begun. */
+static enum tn_err refuse(struct tn_model *model, struct tn_infer_job *job, enum tn_err err)
+{
+    atomic_fetch_sub_explicit(&model->pending, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&model->rejected, 1, memory_order_relaxed);
+    tn_mem_give(job->frame);
+    job->frame = NULL;
+    atomic_store_explicit(&job->state, TN_JOB_NEW, memory_order_relaxed);
+    return err;
+}
+
 enum tn_err tn_infer_submit(struct tn_model *model, struct tn_infer_job *job,
                             struct tn_fault *fault)
 {
@@ -39,21 +57,27 @@ enum tn_err tn_infer_submit(struct tn_model *model, struct tn_infer_job *job,
     job->queued_ns = tn_clock_mono_ns();
     if (job->deadline_ns != 0 && job->deadline_ns <= job->queued_ns) {
         atomic_fetch_add_explicit(&model->expired, 1, memory_order_relaxed);
+        tn_mem_give(job->frame);
         return tn_fault_set(fault, TN_TIMEOUT, "the deadline has passed already");
     }
     size_t before = atomic_fetch_add_explicit(&model->pending, 1, memory_order_relaxed);
     if (before >= model->batching.queue_max) {
-        atomic_fetch_sub_explicit(&model->pending, 1, memory_order_relaxed);
-        atomic_fetch_add_explicit(&model->rejected, 1, memory_order_relaxed);
-        return tn_fault_set(fault, TN_LIMIT, "the queue of model '%.*s' is full: %u requests wait",
-                            TN_STR_ARG(model->info.name), model->batching.queue_max);
+        tn_fault_set(fault, TN_LIMIT, "the queue of model '%.*s' is full: %u requests wait",
+                     TN_STR_ARG(model->info.name), model->batching.queue_max);
+        return refuse(model, job, TN_LIMIT);
     }
     set_times(model, job);
     job->model = model;
     job->fault.code = TN_OK;
     atomic_store_explicit(&job->state, TN_JOB_QUEUED, memory_order_relaxed);
-    err = tn_chan_push_quiet(&model->queue, job);
-    TN_ASSERT(err == TN_OK); /* it has room for queue_max, and `pending` counts what is inside */
+    if (model->carried != NULL) {
+        err = tn_carried_enter(model, job, fault);
+        if (err != TN_OK) { /* TN_AGAIN: it waits its turn in its sequence */
+            return err == TN_AGAIN ? TN_OK : refuse(model, job, err);
+        }
+    }
+    tn_job_classify(model, job);
+    tn_job_enqueue(model, job);
     return TN_OK;
 }
 
@@ -62,36 +86,41 @@ void tn_infer_flush(struct tn_model *model)
     tn_chan_wake(&model->queue);
 }
 
-void tn_infer_cancel(struct tn_infer_job *job)
+/* Takes a job that has not begun out of the model; otherwise stops its run when it runs alone. */
+static bool withdraw(struct tn_model *model, struct tn_infer_job *job)
 {
-    struct tn_model *model = job->model;
-    int state = atomic_load_explicit(&job->state, memory_order_relaxed);
-    if (state != TN_JOB_QUEUED && state != TN_JOB_RUNNING) {
-        return;
+    if (model->carried != NULL && tn_carried_forget(model->carried, job)) {
+        return true; /* it waited for its turn in a sequence */
     }
-    struct tn_reply_wakes wakes = {.count = 0};
     pthread_mutex_lock(&model->lock);
     tn_model_drain(model); /* it may still be in the queue */
     bool waiting = tn_batcher_remove(&model->batcher, &job->entry);
-    if (waiting) {
-        atomic_fetch_sub_explicit(&model->pending, 1, memory_order_relaxed);
-    } else {
-        for (size_t i = 0; i < model->instance_count; i++) {
-            if (model->instances[i].solo == job) {
-                model->backend->stop(model->instances[i].runner);
-            }
+    for (size_t i = 0; i < model->instance_count && !waiting; i++) {
+        if (model->instances[i].solo == job) {
+            model->backend->stop(model->instances[i].runner);
         }
     }
     pthread_mutex_unlock(&model->lock);
     /* Draining ended the queue's sleep, and what came out had perhaps been seen by nobody: an idle
      * instance must look and declare its sleep again. */
     tn_model_wake_one(model);
-    if (waiting) {
-        job->ended_ns = tn_clock_mono_ns();
-        job->output_count = 0;
-        tn_fault_set(&job->fault, TN_CANCELLED, "the request was cancelled");
-        atomic_fetch_add_explicit(&model->cancelled, 1, memory_order_relaxed);
-        tn_job_return(job, &wakes);
-        tn_reply_wake(&wakes);
+    return waiting;
+}
+
+void tn_infer_cancel(struct tn_infer_job *job)
+{
+    struct tn_model *model = job->model;
+    struct tn_reply_wakes wakes = {.count = 0};
+    int state = atomic_load_explicit(&job->state, memory_order_relaxed);
+    if ((state != TN_JOB_QUEUED && state != TN_JOB_RUNNING) || !withdraw(model, job)) {
+        return;
     }
+    atomic_fetch_sub_explicit(&model->pending, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&model->cancelled, 1, memory_order_relaxed);
+    job->ended_ns = tn_clock_mono_ns();
+    job->output_count = 0;
+    tn_fault_set(&job->fault, TN_CANCELLED, "the request was cancelled");
+    tn_job_finish(job, &wakes);
+    tn_reply_wake(&wakes);
+    tn_model_wake_one(model); /* the next of its sequence may have come into the queue */
 }
