@@ -14,7 +14,10 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-enum { ARENA_CHUNK = 4096, ARENA_MAX = 64 << 20, BATCH_AUTO = 64, QUEUE_MAX = 1 << 20 };
+enum { ARENA_CHUNK = 4096, ARENA_MAX = 64 << 20, BATCH_AUTO = 64, BATCH_MAX = 1024 };
+enum { QUEUE_MAX = 1 << 20, SEQUENCES_MAX = 1 << 20 };
+
+static const char ensemble_platform[] = "ensemble";
 
 static size_t resident_bytes(void)
 {
@@ -34,12 +37,15 @@ static void destroy(struct tn_model *model)
 {
     for (size_t i = 0; i < model->instance_count && model->instances != NULL; i++) {
         struct tn_instance *instance = &model->instances[i];
-        model->backend->runner_destroy(instance->runner);
+        if (instance->runner != NULL) {
+            model->backend->runner_destroy(instance->runner);
+        }
         for (size_t k = 0; k < TN_TENSORS_MAX; k++) {
             tn_mem_give(instance->buffers[k].data);
         }
     }
     tn_mem_give(model->instances);
+    tn_ensemble_runner_destroy(model->ensemble);
     tn_carried_destroy(model->carried);
     if (model->program != NULL) {
         model->backend->unload(model->program);
@@ -241,7 +247,7 @@ static void fill_info(struct tn_model *model, const struct tn_model_options *opt
     info->batch_max = batched ? model->batcher.limits.items_max : 0;
 }
 
-static enum tn_err make_runners(struct tn_model *model, size_t count, struct tn_fault *fault)
+static enum tn_err make_instances(struct tn_model *model, size_t count, struct tn_fault *fault)
 {
     size_t size = sizeof(*model->instances);
     model->instances = tn_mem_take_aligned(count * size, 64);
@@ -249,14 +255,20 @@ static enum tn_err make_runners(struct tn_model *model, size_t count, struct tn_
         return tn_fault_set(fault, TN_NOMEM, "no memory for %zu instances", count);
     }
     memset(model->instances, 0, count * size);
+    model->instance_count = count;
+    for (size_t i = 0; i < count; i++) {
+        model->instances[i].model = model;
+        model->instances[i].index = (unsigned)i;
+        tn_parker_init(&model->instances[i].parker);
+    }
+    return TN_OK;
+}
+
+static enum tn_err make_runners(struct tn_model *model, struct tn_fault *fault)
+{
     enum tn_err err = TN_OK;
-    for (size_t i = 0; i < count && err == TN_OK; i++) {
-        struct tn_instance *instance = &model->instances[i];
-        instance->model = model;
-        instance->index = (unsigned)i;
-        tn_parker_init(&instance->parker);
-        model->instance_count = i + 1;
-        err = model->backend->runner_create(model->program, &instance->runner, fault);
+    for (size_t i = 0; i < model->instance_count && err == TN_OK; i++) {
+        err = model->backend->runner_create(model->program, &model->instances[i].runner, fault);
     }
     return err;
 }
@@ -264,11 +276,15 @@ static enum tn_err make_runners(struct tn_model *model, size_t count, struct tn_
 static enum tn_err start_threads(struct tn_model *model, struct tn_fault *fault)
 {
     for (size_t i = 0; i < model->instance_count; i++) {
+        struct tn_instance *instance = &model->instances[i];
         char name[TN_THREAD_NAME_MAX];
         snprintf(name, sizeof(name), "m:%.*s", TN_STR_ARG(model->info.name));
         struct tn_thread_options options = {.name = name};
-        enum tn_err err = tn_thread_start(&model->instances[i].thread, &options, tn_instance_run,
-                                          &model->instances[i], fault);
+        enum tn_err err =
+            model->ensemble != NULL
+                ? tn_thread_start(&instance->thread, &options, tn_ensemble_thread, model->ensemble,
+                                  fault)
+                : tn_thread_start(&instance->thread, &options, tn_instance_run, instance, fault);
         if (err != TN_OK) {
             return err;
         }
@@ -284,16 +300,68 @@ static enum tn_err check_options(const struct tn_model_config *config, struct tn
                             TN_INSTANCES_MAX, config->instances);
     }
     if (config->batching.queue_max < 1 || config->batching.queue_max > QUEUE_MAX) {
-        return tn_fault_set(fault, TN_INVALID, "batching.queue_max must be 1 to %d, not %u",
-                            QUEUE_MAX, config->batching.queue_max);
+        return tn_fault_set(fault, TN_INVALID, "batching.queue must be 1 to %d, not %u", QUEUE_MAX,
+                            config->batching.queue_max);
+    }
+    if (config->batching.batch_max > BATCH_MAX) {
+        return tn_fault_set(fault, TN_INVALID, "batching.max must be at most %d, not %u", BATCH_MAX,
+                            config->batching.batch_max);
+    }
+    if (config->sequence.sequences_max < 1 || config->sequence.sequences_max > SEQUENCES_MAX) {
+        return tn_fault_set(fault, TN_INVALID, "sequence.max must be 1 to %d, not %u",
+                            SEQUENCES_MAX, config->sequence.sequences_max);
     }
     return TN_OK;
+}
+
+static enum tn_err build_onnx(struct tn_model *model, const struct tn_model_options *options,
+                              struct tn_fault *fault)
+{
+    const struct tn_model_config *config = options->config;
+    enum tn_err err = load_program(model, options, fault);
+    if (err == TN_OK) {
+        err = make_instances(model, config->instances, fault);
+    }
+    if (err == TN_OK) {
+        err = make_runners(model, fault);
+    }
+    if (err == TN_OK) {
+        err = make_plan(model, &config->batching, fault);
+    }
+    if (err != TN_OK) {
+        return err;
+    }
+    judge_shapes(model);
+    start_batcher(model);
+    fill_info(model, options);
+    if (config->sequence.state_count == 0) {
+        return TN_OK;
+    }
+    return tn_carried_create(&config->sequence, &model->info, &model->carried, fault);
+}
+
+static enum tn_err build_ensemble(struct tn_model *model, const struct tn_model_options *options,
+                                  struct tn_fault *fault)
+{
+    enum tn_err err = make_instances(model, 1, fault);
+    model->batching = options->config->batching;
+    model->batching.batch_max = 0;
+    memset(model->plan.input_axes, TN_PLAN_SHARED, sizeof(model->plan.input_axes));
+    if (err == TN_OK) {
+        err = tn_ensemble_runner_create(model, options, &model->ensemble, fault);
+    }
+    if (err == TN_OK) {
+        fill_info(model, options);
+        model->info.platform = ensemble_platform;
+    }
+    return err;
 }
 
 static enum tn_err build(struct tn_model *model, const struct tn_model_options *options,
                          struct tn_fault *fault)
 {
     const struct tn_batching_config *batching = &options->config->batching;
+    bool ensemble = tn_str_is(options->config->platform, ensemble_platform);
     struct tn_waker waker = {.wake = tn_model_wake_one, .context = model};
     const char *name = tn_arena_copy_str(&model->arena, options->name);
     if (name == NULL || tn_chan_init(&model->queue, batching->queue_max, waker) != TN_OK) {
@@ -304,24 +372,13 @@ static enum tn_err build(struct tn_model *model, const struct tn_model_options *
         return tn_fault_set(fault, TN_IO, "the system gives no random bytes");
     }
     size_t before = resident_bytes();
-    enum tn_err err = load_program(model, options, fault);
-    if (err == TN_OK) {
-        err = make_runners(model, options->config->instances, fault);
-    }
-    if (err == TN_OK) {
-        err = make_plan(model, batching, fault);
-    }
+    enum tn_err err =
+        ensemble ? build_ensemble(model, options, fault) : build_onnx(model, options, fault);
     if (err != TN_OK) {
         return err;
     }
-    judge_shapes(model);
-    start_batcher(model);
-    fill_info(model, options);
-    if (options->config->sequence.state_count > 0) {
-        err = tn_carried_create(&options->config->sequence, &model->info, &model->carried, fault);
-        if (err != TN_OK) {
-            return err;
-        }
+    if (ensemble) { /* one thread, always the same */
+        model->queue.waker = tn_parker_waker(&model->instances[0].parker);
     }
     size_t after = resident_bytes();
     model->info.memory_bytes = after > before ? after - before : 0;
@@ -332,9 +389,18 @@ enum tn_err tn_model_create(const struct tn_model_options *options, struct tn_mo
                             struct tn_fault *fault)
 {
     TN_ASSERT(options->config != NULL);
-    TN_ASSERT(options->bytes != NULL && options->engine != NULL);
+    bool ensemble = tn_str_is(options->config->platform, ensemble_platform);
+    TN_ASSERT(ensemble ? options->find != NULL : options->bytes != NULL && options->engine != NULL);
 
     enum tn_err err = check_options(options->config, fault);
+    if (err == TN_OK && !ensemble &&
+        !tn_str_is(options->config->platform, tn_onnx_backend()->platform)) {
+        err = tn_fault_set(fault, TN_UNSUPPORTED,
+                           "model '%.*s' has platform '%.*s'; '%s' and '%s' "
+                           "are known",
+                           TN_STR_ARG(options->name), TN_STR_ARG(options->config->platform),
+                           tn_onnx_backend()->platform, ensemble_platform);
+    }
     struct tn_model *model = err == TN_OK ? tn_mem_take_zeroed(1, sizeof(*model)) : NULL;
     if (model == NULL) {
         return err != TN_OK ? err : tn_fault_set(fault, TN_NOMEM, "no memory for a model");

@@ -73,6 +73,7 @@ struct tn_infer_job {
     bool cached;
     /* the model's own */
     _Atomic int state; /* enum tn_job_state */
+    _Atomic bool cancelled;
     struct tn_model *model;
     struct tn_batch_entry entry;
     uint64_t wanted_mask;         /* a bit for each output */

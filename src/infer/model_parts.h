@@ -13,6 +13,7 @@
 #include "infer/backend.h"
 #include "infer/batcher.h"
 #include "infer/carried.h"
+#include "infer/ensemble_run.h"
 #include "infer/plan.h"
 
 enum { TN_INSTANCES_MAX = 64, TN_SIZES_COUNTED = 128 };
@@ -73,7 +74,8 @@ struct tn_model {
     size_t instance_count;
     size_t started; /* instances whose threads run */
     struct tn_model_metrics *metrics;
-    struct tn_carried *carried; /* NULL: no state between requests */
+    struct tn_carried *carried;          /* NULL: no state between requests */
+    struct tn_ensemble_runner *ensemble; /* NULL: a model of its own */
     char gap_a[64];
     atomic_size_t pending; /* accepted, not begun */
     _Atomic uint64_t rejected, cancelled, expired;

@@ -69,6 +69,7 @@ enum tn_err tn_infer_submit(struct tn_model *model, struct tn_infer_job *job,
     set_times(model, job);
     job->model = model;
     job->fault.code = TN_OK;
+    atomic_store_explicit(&job->cancelled, false, memory_order_relaxed);
     atomic_store_explicit(&job->state, TN_JOB_QUEUED, memory_order_relaxed);
     if (model->carried != NULL) {
         err = tn_carried_enter(model, job, fault);
@@ -111,6 +112,10 @@ void tn_infer_cancel(struct tn_infer_job *job)
 {
     struct tn_model *model = job->model;
     struct tn_reply_wakes wakes = {.count = 0};
+    if (model->ensemble != NULL) {
+        tn_ensemble_cancel(model->ensemble, job);
+        return;
+    }
     int state = atomic_load_explicit(&job->state, memory_order_relaxed);
     if ((state != TN_JOB_QUEUED && state != TN_JOB_RUNNING) || !withdraw(model, job)) {
         return;
