@@ -33,6 +33,7 @@ struct tn_session_config {
     uint32_t inter_op_threads; /* [1] */
     bool spinning;             /* [false] */
     bool arena;                /* [true] */
+    bool shrink;               /* give unused arena memory back now and then [false] */
     bool memory_pattern;       /* [true] */
     uint32_t optimization;     /* 0 none, 1 basic, 2 extended, 99 all [99] */
 };
@@ -78,10 +79,13 @@ enum { TN_WARMUP_MAX = 8, TN_STEPS_MAX = 32 };
 
 struct tn_warmup_config {
     struct tn_str name;
-    uint32_t batch;             /* [1] */
-    uint32_t count;             /* runs [1] */
-    struct tn_str data;         /* "zero", "random" or a file of raw tensors beside model.yaml */
-    struct tn_shape shapes[16]; /* for inputs with free dimensions, by input order */
+    uint32_t batch;     /* [1] */
+    uint32_t count;     /* runs [1] */
+    struct tn_str data; /* "zero", "random" or a file of raw tensors beside model.yaml */
+    struct tn_warmup_shape {
+        struct tn_str input;
+        struct tn_shape shape;
+    } shapes[16]; /* for inputs with free dimensions */
     size_t shape_count;
 };
 
