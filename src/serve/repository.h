@@ -21,7 +21,7 @@
 
 #include "infer/model_config.h"
 
-enum { TN_REPOSITORY_NAME_MAX = 127, TN_REPOSITORY_REASON_MAX = 300 };
+enum { TN_REPOSITORY_NAME_MAX = 127, TN_REPOSITORY_REASON_MAX = 480 };
 
 enum tn_repository_mode {
     TN_REPOSITORY_NONE,     /* load all at start, then leave things alone */
