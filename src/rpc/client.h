@@ -3,8 +3,12 @@
  *
  *   call: WAITING (for the connection) -> OPEN -> ENDED      any -> cancel -> ENDED
  *
- * `ended` is the last callback of a call and never runs inside a function that the user called.
- * Memory: a struct per call. Threads: the client's loop.
+ * A call that waits when an attempt to connect fails, or that starts during the pause after one,
+ * ends with TN_UNAVAILABLE, unless it says wait_for_ready. HTTP/1.1 carries one call at a time,
+ * the others wait. Output of a turn is written at its end, in one system call where it fits.
+ * `ended` is the last callback of a call and never runs inside a function that the user called
+ * (but for tn_client_destroy). Callbacks may start, send on and cancel calls, not destroy.
+ * Memory: a pooled struct per call. Threads: the client's loop.
  * Bounds: calls in flight, bytes of a message, deadline of each call. */
 #ifndef TN_RPC_CLIENT_H
 #define TN_RPC_CLIENT_H
@@ -31,7 +35,7 @@ struct tn_client_options {
     size_t message_bytes_max;    /* received [256 MiB] */
     uint64_t connect_timeout_ns; /* [5 s] */
     uint64_t keepalive_ns;       /* PING when silent with calls open [30 s]; the same to answer */
-    const char *user_agent;      /* "tenon/0.1.0" */
+    const char *user_agent;      /* ["tenon"]; outlives the client */
 };
 
 TN_MUST enum tn_err tn_client_create(const struct tn_client_options *options,
@@ -46,12 +50,13 @@ struct tn_client_end {
     enum tn_grpc_status grpc_status; /* gRPC */
     unsigned http_status;            /* 0: none arrived */
     struct tn_str message;           /* grpc-message decoded, or what broke */
+    bool sent; /* some of the request may have reached the server: not every retry is safe */
 };
 
 struct tn_client_events {
     void (*headers)(void *user, struct tn_client_call *call, unsigned http_status,
                     const struct tn_header *headers, size_t count); /* may be NULL */
-    /* gRPC: one message. HTTP: the whole body, once. Keep with tn_block_ref. */
+    /* gRPC: one message. HTTP: the whole body, once, also an empty one. Keep with tn_block_ref. */
     void (*message)(void *user, struct tn_client_call *call, struct tn_block *message);
     void (*writable)(void *user, struct tn_client_call *call); /* may be NULL */
     void (*ended)(void *user, struct tn_client_call *call, const struct tn_client_end *end);
@@ -63,23 +68,30 @@ struct tn_client_request {
     struct tn_str path;              /* with query; "/package.Service/Method" */
     const struct tn_header *headers; /* copied */
     size_t header_count;
+    bool no_body;                          /* HTTP: the request ends with its headers */
+    bool wait_for_ready;                   /* outlast failed attempts to connect */
     uint64_t deadline_ns;                  /* monotonic, 0: none; sent as grpc-timeout */
     const struct tn_client_events *events; /* outlives the call */
     void *user;
 };
 
-/* Begins a call. HTTP with a body and gRPC send with tn_client_send. TN_LIMIT, TN_NOMEM, TN_CLOSED.
- */
+/* Begins a call. gRPC, and HTTP unless it says no_body, send with tn_client_send until `last`.
+ * TN_LIMIT: too many calls. TN_INVALID: a path or header that would break the request. TN_NOMEM. */
 TN_MUST enum tn_err tn_client_start(struct tn_client *client,
                                     const struct tn_client_request *request,
                                     struct tn_client_call **ret_call);
 
 /* A gRPC message or a part of the HTTP body; `last` half-closes (count 0 just half-closes).
- * References pass on success. TN_OK, TN_AGAIN (taken; wait for writable), TN_CLOSED, TN_NOMEM. */
+ * References pass on success; bytes without an owner are copied. TN_OK, TN_AGAIN (taken; wait for
+ * writable), TN_CLOSED (the call is ending; nothing taken), TN_LIMIT (a gRPC message of 4 GiB),
+ * TN_NOMEM (nothing taken). */
 TN_MUST enum tn_err tn_client_send(struct tn_client_call *call, const struct tn_piece *pieces,
                                    size_t count, bool last);
 
-/* `ended` still comes, with TN_CANCELLED. */
+/* `ended` still comes, with TN_CANCELLED, and no other callback before it. */
 void tn_client_cancel(struct tn_client_call *call);
+
+/* Calls that have not ended. */
+size_t tn_client_calls(const struct tn_client *client);
 
 #endif
