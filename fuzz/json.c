@@ -102,10 +102,8 @@ static void read_tensor(struct tn_str text, uint8_t choice)
     struct tn_json reader;
     tn_json_init(&reader, text);
     while (tn_json_next(&reader) == TN_OK) {
-        size_t count = 0;
-        if (reader.event == TN_JSON_ARRAY &&
-            tn_json_read_numbers(&reader, &into, &count) == TN_OK) {
-            TN_ASSERT(count <= count_max);
+        if (reader.event == TN_JSON_ARRAY && tn_json_read_numbers(&reader, &into) == TN_OK) {
+            TN_ASSERT(into.count <= count_max);
         }
     }
     free(out);

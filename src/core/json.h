@@ -98,15 +98,16 @@ enum tn_json_element {
 
 struct tn_json_numbers {
     enum tn_json_element element;
-    void *out; /* aligned for the element */
-    size_t count_max;
+    void *out;           /* aligned for the element */
+    size_t count_max;    /* elements that `out` has room for */
+    const int64_t *dims; /* NULL: any nesting. Else flat, or nested exactly so, count_max in all */
+    size_t rank;
+    size_t count; /* set by reading: elements in `out`; after a failure the one at fault */
 };
 
-/* After TN_JSON_ARRAY: reads the array to its end, nested arrays flattened, into `out`. Integers
- * must be written as such and be in range, floats finite in their type. TN_LIMIT: out of range, or
- * more than count_max elements; TN_INVALID: something else than numbers. On failure `out` holds
- * what came before, and *ret_count is untouched. */
-TN_MUST enum tn_err tn_json_read_numbers(struct tn_json *reader, const struct tn_json_numbers *into,
-                                         size_t *ret_count);
+/* After TN_JSON_ARRAY: reads the array to its end into `out`. Integers must be written as such and
+ * be in range, floats finite in their type. TN_LIMIT: out of range, or more than count_max
+ * elements; TN_INVALID: something else than numbers, or another shape. */
+TN_MUST enum tn_err tn_json_read_numbers(struct tn_json *reader, struct tn_json_numbers *into);
 
 #endif

@@ -42,8 +42,7 @@ static enum tn_err fail_integer(struct tn_json *reader, enum tn_err err)
                                         : "an integer is expected here");
 }
 
-static enum tn_err store_signed(struct tn_json *reader, const struct tn_json_numbers *into,
-                                size_t index)
+static enum tn_err store_signed(struct tn_json *reader, struct tn_json_numbers *into)
 {
     int64_t value = 0;
     size_t size = elements[into->element].size;
@@ -55,12 +54,11 @@ static enum tn_err store_signed(struct tn_json *reader, const struct tn_json_num
     if (value > highest || value < -highest - 1) {
         return fail_integer(reader, TN_LIMIT);
     }
-    store(into->out, index, size, (uint64_t)value);
+    store(into->out, into->count, size, (uint64_t)value);
     return TN_OK;
 }
 
-static enum tn_err store_unsigned(struct tn_json *reader, const struct tn_json_numbers *into,
-                                  size_t index)
+static enum tn_err store_unsigned(struct tn_json *reader, struct tn_json_numbers *into)
 {
     uint64_t value = 0;
     size_t size = elements[into->element].size;
@@ -69,37 +67,41 @@ static enum tn_err store_unsigned(struct tn_json *reader, const struct tn_json_n
     if (err != TN_OK || value > highest) {
         return fail_integer(reader, err != TN_OK ? err : TN_LIMIT);
     }
-    store(into->out, index, size, value);
+    store(into->out, into->count, size, value);
     return TN_OK;
 }
 
-static inline enum tn_err store_float(struct tn_json *reader, const struct tn_json_numbers *into,
-                                      size_t index)
+static inline enum tn_err store_float(struct tn_json *reader, struct tn_json_numbers *into)
 {
     bool infinite = false;
     if (into->element == TN_JSON_FP32) {
         float value = tn_number_float(&reader->number);
-        ((float *)into->out)[index] = value;
+        ((float *)into->out)[into->count] = value;
         infinite = __builtin_isinf(value);
     } else {
         double value = tn_number_double(&reader->number);
-        ((double *)into->out)[index] = value;
+        ((double *)into->out)[into->count] = value;
         infinite = __builtin_isinf(value);
     }
     return infinite ? fail_integer(reader, TN_LIMIT) : TN_OK;
 }
 
-static inline enum tn_err store_number(struct tn_json *reader, const struct tn_json_numbers *into,
-                                       size_t index)
+static inline enum tn_err store_number(struct tn_json *reader, struct tn_json_numbers *into)
 {
+    enum tn_err err = TN_OK;
     switch (elements[into->element].class) {
     case CLASS_FLOAT:
-        return store_float(reader, into, index);
+        err = store_float(reader, into);
+        break;
     case CLASS_SIGNED:
-        return store_signed(reader, into, index);
+        err = store_signed(reader, into);
+        break;
     default:
-        return store_unsigned(reader, into, index);
+        err = store_unsigned(reader, into);
+        break;
     }
+    into->count += err == TN_OK ? 1 : 0;
+    return err;
 }
 
 /* The number after the comma where the reader stands, when it can be had without the machine: no
@@ -119,47 +121,118 @@ static inline bool take_quickly(struct tn_json *reader)
     return true;
 }
 
-static enum tn_err store_event(struct tn_json *reader, const struct tn_json_numbers *into,
-                               size_t *count)
+/* Where the reader stands inside the tensor: level 0 is the outermost array. */
+struct nesting {
+    uint32_t outside; /* the reader's depth around level 0 */
+    bool begun;
+    bool nested;                      /* the first thing was an array, so all dimensions show */
+    int64_t items[TN_JSON_DEPTH_MAX]; /* so far, by level */
+};
+
+static enum tn_err fail_shape(struct tn_json *reader)
+{
+    return tn_json_fail(reader, TN_INVALID, "the array is neither flat nor nested as the shape is");
+}
+
+static enum tn_err open_level(struct tn_json *reader, const struct tn_json_numbers *into,
+                              struct nesting *nesting)
+{
+    uint32_t level = reader->depth - nesting->outside - 1;
+    if (into->dims == NULL) {
+        return TN_OK;
+    }
+    if (!nesting->begun) {
+        nesting->begun = true;
+        nesting->nested = true;
+    }
+    if (!nesting->nested || level >= into->rank) {
+        return fail_shape(reader);
+    }
+    nesting->items[level - 1]++;
+    nesting->items[level] = 0;
+    return TN_OK;
+}
+
+static enum tn_err close_level(struct tn_json *reader, const struct tn_json_numbers *into,
+                               struct nesting *nesting)
+{
+    uint32_t level = reader->depth - nesting->outside;
+    if (into->dims == NULL) {
+        return TN_OK;
+    }
+    if (nesting->nested && nesting->items[level] != into->dims[level]) {
+        return fail_shape(reader);
+    }
+    if (level == 0 && into->count != into->count_max) {
+        return tn_json_fail(reader, TN_INVALID, "fewer elements than the shape has");
+    }
+    return TN_OK;
+}
+
+/* Whether numbers may stand at this level. */
+static enum tn_err begin_numbers(struct tn_json *reader, const struct tn_json_numbers *into,
+                                 struct nesting *nesting)
+{
+    nesting->begun = true;
+    bool innermost = reader->depth - nesting->outside == into->rank;
+    return into->dims != NULL && nesting->nested && !innermost ? fail_shape(reader) : TN_OK;
+}
+
+static enum tn_err store_value(struct tn_json *reader, struct tn_json_numbers *into)
 {
     enum tn_json_event event = reader->event;
     bool truth = event == TN_JSON_TRUE || event == TN_JSON_FALSE;
-    if (event == TN_JSON_ARRAY || event == TN_JSON_ARRAY_END) {
-        return TN_OK;
-    }
     if (event != TN_JSON_NUMBER && !(truth && into->element == TN_JSON_BOOL)) {
         return tn_json_fail(reader, TN_INVALID, "only elements of the tensor's type belong here");
     }
-    if (*count == into->count_max) {
+    if (into->count == into->count_max) {
         return tn_json_fail(reader, TN_LIMIT, "more elements than the shape has");
     }
     if (truth) {
-        store(into->out, (*count)++, 1, event == TN_JSON_TRUE);
+        store(into->out, into->count++, 1, event == TN_JSON_TRUE);
         return TN_OK;
     }
-    return store_number(reader, into, (*count)++);
+    return store_number(reader, into);
 }
 
-enum tn_err tn_json_read_numbers(struct tn_json *reader, const struct tn_json_numbers *into,
-                                 size_t *ret_count)
+/* The value just delivered and the numbers behind it. */
+static enum tn_err read_run(struct tn_json *reader, struct tn_json_numbers *into,
+                            struct nesting *nesting)
+{
+    size_t before = into->count;
+    enum tn_err err = begin_numbers(reader, into, nesting);
+    if (err == TN_OK) {
+        err = store_value(reader, into);
+    }
+    while (err == TN_OK && into->count < into->count_max && take_quickly(reader)) {
+        err = store_number(reader, into);
+    }
+    nesting->items[reader->depth - nesting->outside - 1] += (int64_t)(into->count - before);
+    return err;
+}
+
+enum tn_err tn_json_read_numbers(struct tn_json *reader, struct tn_json_numbers *into)
 {
     TN_ASSERT(reader->event == TN_JSON_ARRAY);
+    TN_ASSERT(into->rank < TN_JSON_DEPTH_MAX);
 
-    uint32_t outside = reader->depth - 1;
-    size_t count = 0;
-    while (reader->depth > outside) {
+    struct nesting nesting = {.outside = reader->depth - 1};
+    into->count = 0;
+    while (reader->depth > nesting.outside) {
         enum tn_err err = tn_json_next(reader);
-        if (err == TN_OK) {
-            err = store_event(reader, into, &count);
+        if (err != TN_OK) {
+            return err;
         }
-        while (err == TN_OK && reader->event == TN_JSON_NUMBER && count < into->count_max &&
-               take_quickly(reader)) {
-            err = store_number(reader, into, count++);
+        if (reader->event == TN_JSON_ARRAY) {
+            err = open_level(reader, into, &nesting);
+        } else if (reader->event == TN_JSON_ARRAY_END) {
+            err = close_level(reader, into, &nesting);
+        } else {
+            err = read_run(reader, into, &nesting);
         }
         if (err != TN_OK) {
             return err;
         }
     }
-    *ret_count = count;
     return TN_OK;
 }

@@ -55,14 +55,13 @@ static enum tn_err read_numbers(struct tn_json *reader, struct tn_tensor *tensor
     if (out == NULL) {
         return TN_NOMEM;
     }
-    struct tn_json_numbers into = {
-        .element = json_elements[tensor->dtype], .out = out, .count_max = elements};
-    size_t count = 0;
-    if (tn_json_read_numbers(reader, &into, &count) != TN_OK) {
+    struct tn_json_numbers into = {.element = json_elements[tensor->dtype],
+                                   .out = out,
+                                   .count_max = elements,
+                                   .dims = tensor->shape.dims,
+                                   .rank = tensor->shape.rank};
+    if (tn_json_read_numbers(reader, &into) != TN_OK) {
         return wrong_json(reader, tensor, fault);
-    }
-    if (count != elements) {
-        return wrong_count(tensor, count, elements, fault);
     }
     tensor->data = tn_bytes_make(out, size);
     return TN_OK;

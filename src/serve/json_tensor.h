@@ -3,9 +3,10 @@
  *
  *   [1.5, 2, 3] or [[1.5], [2], [3]]  --tn_json_tensor_read-->  elements, row-major
  *
- * Numbers are correctly rounded; integers are exact over the whole range of their type and must be
- * written as integers. NaN, Infinity, null, and numbers beyond the type's range are refused. FP16
- * and BF16 have no JSON form (binary data extension). BYTES elements are strings.
+ * Numbers stand flat or nested exactly as the shape says, are correctly rounded; integers are exact
+ * over the whole range of their type and must be written as integers. NaN, Infinity, null, and
+ * numbers beyond the type's range are refused. FP16 and BF16 have no JSON form (binary data
+ * extension). BYTES elements are strings, however nested.
  * Cost: about 15 ns a number. Memory: one run in the caller's arena. Threads: any. Bounds: the
  * shape; a shape far beyond its text is refused before it asks for memory. */
 #ifndef TN_SERVE_JSON_TENSOR_H

@@ -258,7 +258,7 @@ static void skipping_lands_behind_the_value(void **unused)
     struct tn_json reader;
     tn_json_init(&reader, TN_STR_OF("{\"a\":{\"x\":[1,{}]},\"b\":7,\"c\":[1]}"));
     assert_int_equal(tn_json_next(&reader), TN_OK);
-    for (char key = 'a'; key <= 'c'; key++) {
+    for (int key = 'a'; key <= 'c'; key++) {
         assert_int_equal(tn_json_next(&reader), TN_OK);
         assert_int_equal(reader.event, TN_JSON_KEY);
         assert_int_equal(reader.text.data[0], key);
@@ -281,8 +281,9 @@ static enum tn_err read_numbers(const char *text, enum tn_json_element element, 
     tn_json_init(&reader, tn_str_from(text));
     assert_int_equal(tn_json_next(&reader), TN_OK);
     struct tn_json_numbers into = {.element = element, .out = out, .count_max = count_max};
-    enum tn_err err = tn_json_read_numbers(&reader, &into, ret_count);
+    enum tn_err err = tn_json_read_numbers(&reader, &into);
     if (err == TN_OK) {
+        *ret_count = into.count;
         assert_int_equal(reader.event, TN_JSON_ARRAY_END);
         assert_int_equal(tn_json_next(&reader), TN_DONE);
     } else {
@@ -378,6 +379,52 @@ static void tensors_refuse_what_does_not_fit(void **unused)
     }
 }
 
+/* A shape of three dimensions, or fewer where one is negative. */
+static void tensors_are_flat_or_nested_as_the_shape(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *text;
+        int64_t dims[3];
+        enum tn_err err;
+        size_t count; /* at the fault */
+    } rows[] = {
+        {"[1,2,3,4]", {2, 2, -1}, TN_OK, 4},
+        {"[[1,2],[3,4]]", {2, 2, -1}, TN_OK, 4},
+        {"[[[1],[2]],[[3],[4]]]", {2, 2, 1}, TN_OK, 4},
+        {"[[],[]]", {2, 0, -1}, TN_OK, 0},
+        {"[]", {0, 3, -1}, TN_OK, 0},
+        {"[7]", {1, -1, -1}, TN_OK, 1},
+        {"[7]", {-1, -1, -1}, TN_OK, 1},
+        {"[[1,2,3],[4]]", {2, 2, -1}, TN_INVALID, 3},
+        {"[[1,2],[3]]", {2, 2, -1}, TN_INVALID, 3},
+        {"[[1,2],[3,4],[]]", {2, 2, -1}, TN_INVALID, 4},
+        {"[[1,2,3,4]]", {2, 2, -1}, TN_INVALID, 4},
+        {"[[1,2],3,4]", {2, 2, -1}, TN_INVALID, 2},
+        {"[1,2,[3,4]]", {2, 2, -1}, TN_INVALID, 2},
+        {"[[[1],[2]],[[3],[4]]]", {2, 2, -1}, TN_INVALID, 0},
+        {"[[1,2],[3,4]]", {2, 2, 1}, TN_INVALID, 0},
+        {"[1,2,3]", {2, 2, -1}, TN_INVALID, 3},
+        {"[1,2,3,4,5]", {2, 2, -1}, TN_LIMIT, 4},
+        {"[]", {2, 2, -1}, TN_INVALID, 0},
+    };
+    for (size_t i = 0; i < TN_COUNT(rows); i++) {
+        float out[8];
+        struct tn_json_numbers into = {
+            .element = TN_JSON_FP32, .out = out, .count_max = 1, .dims = rows[i].dims};
+        while (into.rank < 3 && rows[i].dims[into.rank] >= 0) {
+            into.count_max *= (size_t)rows[i].dims[into.rank++];
+        }
+        struct tn_json reader;
+        tn_json_init(&reader, tn_str_from(rows[i].text));
+        assert_int_equal(tn_json_next(&reader), TN_OK);
+        if (tn_json_read_numbers(&reader, &into) != rows[i].err || into.count != rows[i].count) {
+            print_message("%s: %zu, %s\n", rows[i].text, into.count, reader.fault);
+            fail();
+        }
+    }
+}
+
 static void buf_sink_put(void *context, const void *data, size_t size)
 {
     tn_buf_put(context, data, size);
@@ -440,11 +487,10 @@ static void long_output_passes_the_stage_whole(void **unused)
     static float out[COUNT + COUNT / 100];
     struct tn_json reader;
     tn_json_init(&reader, tn_buf_str(&buf));
-    size_t count = 0;
     assert_int_equal(tn_json_next(&reader), TN_OK);
-    struct tn_json_numbers into = {TN_JSON_FP32, out, TN_COUNT(out)};
-    assert_int_equal(tn_json_read_numbers(&reader, &into, &count), TN_OK);
-    assert_int_equal(count, TN_COUNT(out));
+    struct tn_json_numbers into = {.element = TN_JSON_FP32, .out = out, .count_max = TN_COUNT(out)};
+    assert_int_equal(tn_json_read_numbers(&reader, &into), TN_OK);
+    assert_int_equal(into.count, TN_COUNT(out));
     assert_true(out[0] == 0 && out[2] == 1 / 7.0F);
     tn_buf_reset(&buf);
     tn_json_put_str(&writer, tn_str_make(text, sizeof(text)));
@@ -466,6 +512,7 @@ int main(void)
         cmocka_unit_test(skipping_lands_behind_the_value),
         cmocka_unit_test(tensors_flat_nested_and_spaced),
         cmocka_unit_test(tensors_refuse_what_does_not_fit),
+        cmocka_unit_test(tensors_are_flat_or_nested_as_the_shape),
         cmocka_unit_test(written_text_is_as_expected),
         cmocka_unit_test(long_output_passes_the_stage_whole),
     };
