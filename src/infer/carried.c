@@ -28,7 +28,7 @@ struct tn_carried {
     struct state states[STATES_MAX];
     size_t state_count;
     struct kept *kept; /* slot * state_count + state */
-    uint64_t text_key[2];
+    struct tn_hash_key secret;
 };
 
 static size_t find_name(const struct tn_signature *signatures, size_t count, struct tn_str name)
@@ -76,8 +76,8 @@ static enum tn_err resolve(const struct tn_state_config *config, const struct tn
 }
 
 enum tn_err tn_carried_create(const struct tn_sequence_config *config,
-                              const struct tn_model_info *info, struct tn_carried **ret_carried,
-                              struct tn_fault *fault)
+                              const struct tn_model_info *info, const struct tn_hash_key *secret,
+                              struct tn_carried **ret_carried, struct tn_fault *fault)
 {
     TN_ASSERT(config->state_count <= STATES_MAX);
 
@@ -91,6 +91,7 @@ enum tn_err tn_carried_create(const struct tn_sequence_config *config,
     }
     pthread_mutex_init(&carried->lock, NULL);
     carried->state_count = config->state_count;
+    carried->secret = *secret;
     carried->slots = tn_mem_take_zeroed(config->sequences_max, sizeof(*carried->slots));
     carried->buckets = tn_mem_take_zeroed(buckets, sizeof(struct tn_sequence *));
     carried->kept =
@@ -180,16 +181,17 @@ static void bind_states(struct tn_carried *carried, struct tn_infer_job *job)
     }
 }
 
-/* A text id becomes a number no other text is likely to have; never equal to a numeric id. */
-static void make_key(const struct tn_infer_job *job, uint64_t key[2])
+/* A text id becomes a hash that nobody outside can make collide with another's. */
+static void make_key(const struct tn_carried *carried, const struct tn_infer_job *job,
+                     uint64_t key[2])
 {
     key[0] = job->sequence_id;
     key[1] = 0;
-    for (size_t i = 0; i < job->sequence_name.size; i++) {
-        unsigned char byte = (unsigned char)job->sequence_name.data[i];
-        key[0] = (key[0] ^ byte) * UINT64_C(0x100000001b3);
-        key[1] = (key[1] + byte + 1) * UINT64_C(0x9e3779b97f4a7c15);
-        key[1] ^= key[1] >> 29;
+    if (job->sequence_name.size > 0) {
+        struct tn_hash hash = tn_siphash_of(
+            &carried->secret, tn_bytes_make(job->sequence_name.data, job->sequence_name.size));
+        key[0] = hash.low;
+        key[1] = hash.high;
     }
 }
 
@@ -202,7 +204,7 @@ enum tn_err tn_carried_enter(struct tn_model *model, struct tn_infer_job *job,
         return TN_OK;
     }
     uint64_t key[2];
-    make_key(job, key);
+    make_key(carried, job, key);
     job->turn.flags = job->sequence_flags;
     for (size_t i = 0; i < carried->state_count; i++) {
         job->wanted_mask |= UINT64_C(1) << carried->states[i].output;

@@ -9,6 +9,7 @@
 #ifndef TN_INFER_CARRIED_H
 #define TN_INFER_CARRIED_H
 
+#include "core/hash.h"
 #include "infer/model.h"
 
 struct tn_carried;
@@ -16,6 +17,7 @@ struct tn_reply_wakes;
 
 TN_MUST enum tn_err tn_carried_create(const struct tn_sequence_config *config,
                                       const struct tn_model_info *info,
+                                      const struct tn_hash_key *secret,
                                       struct tn_carried **ret_carried, struct tn_fault *fault);
 void tn_carried_destroy(struct tn_carried *carried); /* NULL accepted */
 

@@ -2,6 +2,7 @@
  * Memory: one struct; the library's own heap. Threads: create on one, before others exist. */
 #include "infer/engine.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "core/assert.h"
 #include "infer/onnx.h"
@@ -122,11 +123,27 @@ enum tn_err tn_onnx_check(const struct tn_engine *engine, OrtStatus *status, con
     return err;
 }
 
+/* Warnings and errors of the library, as lines of ours. */
+static void ORT_API_CALL log_line(void *param, OrtLoggingLevel severity, const char *category,
+                                  const char *logid, const char *location, const char *message)
+{
+    (void)param;
+    (void)category;
+    (void)logid;
+    if (severity >= ORT_LOGGING_LEVEL_ERROR) {
+        tn_log_error("onnxruntime", TN_LOG_STR("text", message), TN_LOG_STR("at", location));
+    } else {
+        tn_log_warn("onnxruntime", TN_LOG_STR("text", message), TN_LOG_STR("at", location));
+    }
+}
+
 static enum tn_err open_environment(struct tn_engine *engine, struct tn_fault *fault)
 {
     const OrtApi *api = engine->api;
     enum tn_err err =
-        tn_onnx_check(engine, api->CreateEnv(ORT_LOGGING_LEVEL_WARNING, "tenon", &engine->env),
+        tn_onnx_check(engine,
+                      api->CreateEnvWithCustomLogger(log_line, NULL, ORT_LOGGING_LEVEL_WARNING,
+                                                     "tenon", &engine->env),
                       "creating ONNX Runtime's environment", fault);
     if (err == TN_OK) {
         err = tn_onnx_check(engine, api->DisableTelemetryEvents(engine->env),

@@ -17,6 +17,8 @@
 
 enum { ALIGN = 64 };
 
+#define SHRINK_PAUSE_NS TN_NS_PER_S
+
 /* The batch that runs. */
 struct batch_run {
     struct tn_instance *instance;
@@ -419,11 +421,15 @@ static void give_outputs(struct batch_run *batch, struct tn_infer_job *job, size
 }
 
 /* Prepares and runs; on success the outputs lie in the instance. */
-static enum tn_err run_once(struct batch_run *batch, uint64_t *ret_input_done_ns)
+static enum tn_err run_once(struct batch_run *batch, uint64_t now_ns, uint64_t *ret_input_done_ns)
 {
     struct tn_instance *instance = batch->instance;
     batch->run = (struct tn_run){.inputs = instance->inputs,
                                  .input_count = batch->model->program_info.input_count};
+    if (batch->model->shrink && now_ns - instance->shrunk_ns > SHRINK_PAUSE_NS) {
+        batch->run.shrink = true;
+        instance->shrunk_ns = now_ns;
+    }
     enum tn_err err = TN_OK;
     for (size_t i = 0; i < batch->run.input_count && err == TN_OK; i++) {
         err = prepare_input(batch, i);
@@ -501,7 +507,7 @@ static void execute(struct tn_instance *instance, struct tn_infer_job **jobs, si
     uint64_t started = tn_clock_mono_ns();
     uint64_t input_done = started;
     instance->block = NULL;
-    enum tn_err err = run_once(&batch, &input_done);
+    enum tn_err err = run_once(&batch, started, &input_done);
     uint64_t infer_done = tn_clock_mono_ns();
     *ret_infer_ns = err == TN_OK ? infer_done - input_done : 0;
     stamp(&batch, started, input_done, infer_done);

@@ -147,46 +147,37 @@ static uint64_t count_items(const struct tn_model *model, const struct tn_infer_
     return items > 0 ? (uint64_t)items : 0;
 }
 
-static void mix(uint64_t key[2], uint64_t word)
-{
-    unsigned __int128 product =
-        (unsigned __int128)(key[0] ^ word) * (key[1] | 1) + (key[1] ^ (word << 32 | word >> 32));
-    key[0] = (uint64_t)product ^ (uint64_t)(product >> 64);
-    key[1] += (uint64_t)(product >> 64) ^ UINT64_C(0x9e3779b97f4a7c15);
-}
-
-static void mix_bytes(uint64_t key[2], struct tn_bytes bytes)
-{
-    mix(key, bytes.size);
-    for (size_t at = 0; at < bytes.size; at += 8) {
-        uint64_t word = 0;
-        memcpy(&word, bytes.data + at, bytes.size - at < 8 ? bytes.size - at : 8);
-        mix(key, word);
-    }
-}
-
 /* False: an input cannot be shared and the job must run alone. */
 static bool make_compat(const struct tn_model *model, struct tn_infer_job *job)
 {
     uint64_t *key = job->entry.compat;
-    memcpy(key, model->input_key, sizeof(job->entry.compat));
-    mix(key, job->wanted_mask);
+    key[0] = job->wanted_mask;
+    key[1] = 0;
     if (model->always_same) {
         return true;
     }
+    struct tn_siphash hash;
+    tn_siphash_init(&hash, &model->secret);
+    tn_siphash_add(&hash, tn_bytes_make(&job->wanted_mask, sizeof(job->wanted_mask)));
     for (size_t i = 0; i < model->info.input_count; i++) {
         const struct tn_tensor *input = &job->run_inputs[i];
         int axis = model->plan.input_axes[i];
-        for (size_t k = 0; k < input->shape.rank; k++) {
-            mix(key, (int)k == axis ? 0 : (uint64_t)input->shape.dims[k]);
+        struct tn_shape shape = input->shape;
+        if (axis != TN_PLAN_SHARED) {
+            shape.dims[axis] = 0; /* how many items does not matter */
         }
+        tn_siphash_add(&hash, tn_bytes_make(shape.dims, shape.rank * sizeof(shape.dims[0])));
         if (axis == TN_PLAN_SHARED) {
             if (input->data.size > SHARED_SIZE_MAX) {
                 return false;
             }
-            mix_bytes(key, input->data);
+            tn_siphash_add(&hash, tn_bytes_make(&input->data.size, sizeof(input->data.size)));
+            tn_siphash_add(&hash, input->data);
         }
     }
+    struct tn_hash value = tn_siphash_end(&hash);
+    key[0] = value.low;
+    key[1] = value.high;
     return true;
 }
 

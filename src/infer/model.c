@@ -6,6 +6,7 @@
 #include "infer/model.h"
 
 #include "base/mem.h"
+#include "base/sha256.h"
 #include "core/assert.h"
 #include "infer/model_parts.h"
 
@@ -333,11 +334,13 @@ static enum tn_err build_onnx(struct tn_model *model, const struct tn_model_opti
     }
     judge_shapes(model);
     start_batcher(model);
+    model->shrink = config->session.shrink && config->session.arena;
     fill_info(model, options);
     if (config->sequence.state_count == 0) {
         return TN_OK;
     }
-    return tn_carried_create(&config->sequence, &model->info, &model->carried, fault);
+    return tn_carried_create(&config->sequence, &model->info, &model->secret, &model->carried,
+                             fault);
 }
 
 static enum tn_err build_ensemble(struct tn_model *model, const struct tn_model_options *options,
@@ -357,6 +360,48 @@ static enum tn_err build_ensemble(struct tn_model *model, const struct tn_model_
     return err;
 }
 
+static void add_text(struct tn_sha256 *sha, struct tn_str text)
+{
+    uint8_t size[8];
+    tn_store_le64(size, text.size); /* so that "ab" "c" is not "a" "bc" */
+    tn_sha256_add(sha, tn_bytes_make(size, sizeof(size)));
+    tn_sha256_add(sha, tn_bytes_make(text.data, text.size));
+}
+
+static void add_links(struct tn_sha256 *sha, const struct tn_map_config *links, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        add_text(sha, links[i].inside);
+        add_text(sha, links[i].outside);
+    }
+}
+
+/* Of the model's bytes; of an ensemble, of its steps. */
+static enum tn_err hash_model(struct tn_model *model, const struct tn_model_options *options)
+{
+    struct tn_sha256 sha;
+    if (options->bytes != NULL) {
+        return tn_sha256(tn_bytes_make(options->bytes->data, options->bytes->size),
+                         model->info.sha256);
+    }
+    enum tn_err err = tn_sha256_init(&sha);
+    if (err != TN_OK) {
+        return err;
+    }
+    for (size_t i = 0; i < options->config->step_count; i++) {
+        const struct tn_step_config *step = &options->config->steps[i];
+        uint8_t version[8];
+        add_text(&sha, step->model);
+        tn_store_le64(version, (uint64_t)step->version);
+        tn_sha256_add(&sha, tn_bytes_make(version, sizeof(version)));
+        add_links(&sha, step->inputs, step->input_count);
+        add_links(&sha, step->outputs, step->output_count);
+    }
+    tn_sha256_finish(&sha, model->info.sha256);
+    tn_sha256_deinit(&sha);
+    return TN_OK;
+}
+
 static enum tn_err build(struct tn_model *model, const struct tn_model_options *options,
                          struct tn_fault *fault)
 {
@@ -368,10 +413,13 @@ static enum tn_err build(struct tn_model *model, const struct tn_model_options *
         return tn_fault_set(fault, TN_NOMEM, "no memory for the queue");
     }
     model->info.name = tn_str_make(name, options->name.size);
-    if (getrandom(model->input_key, sizeof(model->input_key), 0) != sizeof(model->input_key)) {
+    if (getrandom(&model->secret, sizeof(model->secret), 0) != sizeof(model->secret)) {
         return tn_fault_set(fault, TN_IO, "the system gives no random bytes");
     }
     size_t before = resident_bytes();
+    if (hash_model(model, options) != TN_OK) {
+        return tn_fault_set(fault, TN_NOMEM, "no memory for the hash");
+    }
     enum tn_err err =
         ensemble ? build_ensemble(model, options, fault) : build_onnx(model, options, fault);
     if (err != TN_OK) {

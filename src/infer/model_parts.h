@@ -10,6 +10,7 @@
 #define TN_INFER_MODEL_PARTS_H
 
 #include "base/thread.h"
+#include "core/hash.h"
 #include "infer/backend.h"
 #include "infer/batcher.h"
 #include "infer/carried.h"
@@ -44,6 +45,7 @@ struct tn_instance {
     struct tn_batch batch;
     bool ran; /* `batch` ran in ran_ns (0: failed), not yet learnt */
     uint64_t ran_ns;
+    uint64_t shrunk_ns;                           /* when its runs last gave arena memory back */
     struct tn_block *block;                       /* of the outputs of the batch that runs */
     struct tn_infer_job *jobs[TN_BATCH_JOBS_MAX]; /* of the batch that runs */
     struct tn_run_input inputs[TN_TENSORS_MAX];
@@ -66,8 +68,9 @@ struct tn_model {
     struct tn_program_info program_info;
     struct tn_plan plan;
     struct tn_batching_config batching;
-    uint64_t input_key[2]; /* secret, for compat and cache keys */
-    bool always_same;      /* all shapes are fixed but for the batch: no key to compute */
+    bool shrink;
+    struct tn_hash_key secret; /* for keys that requests decide */
+    bool always_same;          /* all shapes are fixed but for the batch: no key to compute */
     atomic_bool bindable[TN_TENSORS_MAX]; /* outputs whose shape the signature tells */
     atomic_bool mixes; /* batching turned out to be wrong: run jobs alone from now on */
     struct tn_instance *instances;

@@ -2,9 +2,8 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "core/assert.h"
-#include "infer/engine.h"
-#include "infer/model.h"
 #include "onnx_writer.h"
+#include "owner.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,52 +11,6 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
-
-static struct tn_engine *engine;
-
-static struct tn_model *load(struct tn_block *bytes, const struct tn_model_config *config)
-{
-    struct tn_model_config defaults;
-    struct tn_fault fault = {0};
-    struct tn_model *model = NULL;
-    tn_model_config_init(&defaults);
-    struct tn_model_options options = {.engine = engine,
-                                       .name = TN_STR("test"),
-                                       .version = 1,
-                                       .bytes = bytes,
-                                       .config = config != NULL ? config : &defaults};
-    enum tn_err err = tn_model_create(&options, &model, &fault);
-    if (err != TN_OK) {
-        print_message("%s\n", fault.text);
-    }
-    assert_int_equal(err, TN_OK);
-    tn_block_unref(bytes);
-    return model;
-}
-
-struct owner {
-    struct tn_chan reply;
-    struct tn_parker parker;
-};
-
-static void owner_init(struct owner *owner)
-{
-    tn_parker_init(&owner->parker);
-    assert_int_equal(tn_chan_init(&owner->reply, 1024, tn_parker_waker(&owner->parker)), TN_OK);
-}
-
-static struct tn_infer_job *owner_wait(struct owner *owner)
-{
-    void *item = NULL;
-    uint64_t start = tn_clock_mono_ns();
-    while (tn_chan_drain(&owner->reply, &item, 1) == 0) {
-        if (tn_chan_sleep(&owner->reply)) {
-            tn_parker_wait(&owner->parker, TN_NS_PER_S);
-        }
-        assert_true(tn_clock_mono_ns() - start < 20 * TN_NS_PER_S);
-    }
-    return item;
-}
 
 /* A job of the simple model. */
 struct simple_job {
@@ -116,7 +69,7 @@ static void one_answer(void **unused)
     struct owner owner;
     struct simple_job job;
     owner_init(&owner);
-    struct tn_model *model = load(onnx_simple(), NULL);
+    struct tn_model *model = test_load("simple", onnx_simple(), NULL);
     const struct tn_model_info *info = tn_model_info(model);
     assert_true(info->batched);
     assert_int_equal(info->batch_max, 64);
@@ -137,20 +90,18 @@ static void one_answer(void **unused)
     assert_int_equal(stats.inference_count, 36);
     assert_int_equal(stats.pending, 0);
     tn_model_unref(model);
-    tn_chan_deinit(&owner.reply);
+    owner_deinit(&owner);
 }
 
-int main(void)
+static int run(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_answer),
     };
-    struct tn_fault fault;
-    if (tn_engine_create(NULL, &engine, &fault) != TN_OK) {
-        fprintf(stderr, "%s\n", fault.text);
-        return 1;
-    }
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    tn_engine_destroy(engine);
-    return failed;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(void)
+{
+    return test_with_engine(run);
 }

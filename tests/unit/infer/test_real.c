@@ -3,8 +3,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "core/assert.h"
-#include "infer/engine.h"
-#include "infer/model.h"
+#include "owner.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -13,51 +12,6 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
-
-static struct tn_engine *engine;
-
-static struct tn_block *read_model(const char *name)
-{
-    char path[4096];
-    struct tn_block *block = NULL;
-    snprintf(path, sizeof(path), "%s/%s.onnx", getenv("TENON_MODELS"), name);
-    FILE *file = fopen(path, "rb");
-    if (file == NULL) {
-        print_message("%s is missing: run tools/setup\n", path);
-    }
-    assert_non_null(file);
-    assert_int_equal(fseek(file, 0, SEEK_END), 0);
-    long size = ftell(file);
-    rewind(file);
-    assert_int_equal(tn_block_create((size_t)size, &block), TN_OK);
-    assert_int_equal(fread(block->data, 1, (size_t)size, file), size);
-    block->size = (size_t)size;
-    fclose(file);
-    return block;
-}
-
-static struct tn_model *load(const char *name)
-{
-    struct tn_model_config config;
-    struct tn_fault fault = {0};
-    struct tn_model *model = NULL;
-    struct tn_block *bytes = read_model(name);
-    tn_model_config_init(&config);
-    struct tn_model_options options = {.engine = engine,
-                                       .name = tn_str_from(name),
-                                       .version = 1,
-                                       .bytes = bytes,
-                                       .config = &config};
-    uint64_t start = tn_clock_mono_ns();
-    enum tn_err err = tn_model_create(&options, &model, &fault);
-    if (err != TN_OK) {
-        print_message("%s\n", fault.text);
-    }
-    assert_int_equal(err, TN_OK);
-    tn_block_unref(bytes);
-    print_message("%s: loaded in %.1f ms\n", name, (double)(tn_clock_mono_ns() - start) / 1e6);
-    return model;
-}
 
 static void axes_are_found(void **unused)
 {
@@ -77,7 +31,7 @@ static void axes_are_found(void **unused)
         {"hey_jarvis_v0.1", false, {-1}, {-1}},
     };
     for (size_t i = 0; i < TN_COUNT(rows); i++) {
-        struct tn_model *model = load(rows[i].name);
+        struct tn_model *model = test_load(rows[i].name, test_read_model(rows[i].name), NULL);
         const struct tn_model_info *info = tn_model_info(model);
         for (size_t k = 0; k < info->input_count; k++) {
             struct tn_shape_text text;
@@ -94,17 +48,15 @@ static void axes_are_found(void **unused)
     }
 }
 
-int main(void)
+static int run(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(axes_are_found),
     };
-    struct tn_fault fault;
-    if (tn_engine_create(NULL, &engine, &fault) != TN_OK) {
-        fprintf(stderr, "%s\n", fault.text);
-        return 1;
-    }
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    tn_engine_destroy(engine);
-    return failed;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(void)
+{
+    return test_with_engine(run);
 }
