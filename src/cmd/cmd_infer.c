@@ -151,24 +151,20 @@ static void put_in_buf(void *context, const void *data, size_t size)
 static enum tn_err put_tensor(struct tn_json_writer *json, const struct tn_tensor *tensor,
                               struct tn_fault *fault)
 {
-    struct tn_buf data;
-    tn_buf_init(&data, 0);
-    enum tn_err err = tn_json_tensor_write(tensor, &data, fault);
+    tn_json_open_object(json);
+    tn_json_pair_str(json, TN_STR_OF("name"), tensor->name);
+    tn_json_pair_str(json, TN_STR_OF("datatype"), tn_str_from(tn_dtype_name(tensor->dtype)));
+    tn_json_key(json, TN_STR_OF("shape"));
+    tn_json_open_array(json);
+    for (size_t i = 0; i < tensor->shape.rank; i++) {
+        tn_json_put_int64(json, tensor->shape.dims[i]);
+    }
+    tn_json_close(json);
+    tn_json_key(json, TN_STR_OF("data"));
+    enum tn_err err = tn_json_tensor_write(tensor, json, fault);
     if (err == TN_OK) {
-        tn_json_open_object(json);
-        tn_json_pair_str(json, TN_STR_OF("name"), tensor->name);
-        tn_json_pair_str(json, TN_STR_OF("datatype"), tn_str_from(tn_dtype_name(tensor->dtype)));
-        tn_json_key(json, TN_STR_OF("shape"));
-        tn_json_open_array(json);
-        for (size_t i = 0; i < tensor->shape.rank; i++) {
-            tn_json_put_int64(json, tensor->shape.dims[i]);
-        }
-        tn_json_close(json);
-        tn_json_key(json, TN_STR_OF("data"));
-        tn_json_put_raw(json, tn_buf_str(&data));
         tn_json_close(json);
     }
-    tn_buf_deinit(&data);
     return err;
 }
 

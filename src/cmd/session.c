@@ -42,7 +42,7 @@ static const struct tn_client_events events = {.message = on_message, .ended = o
 
 const struct tn_pb_method *tn_session_method(const char *name)
 {
-    const struct tn_pb_service *service = &tn_oip_grpc_inference_service_service;
+    const struct tn_pb_service *service = &tn_oip_grpc_inference_service;
     for (size_t i = 0; i < service->method_count; i++) {
         if (strcmp(service->methods[i].name, name) == 0) {
             return &service->methods[i];
