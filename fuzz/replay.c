@@ -102,6 +102,9 @@ static int run_file(const char *path)
     uint8_t *data = malloc(FILE_BYTES_MAX);
     if (file == NULL || data == NULL) {
         fprintf(stderr, "%s: cannot be read\n", path);
+        free(data);
+        if (file != NULL)
+            fclose(file);
         return 1;
     }
     size_t size = fread(data, 1, FILE_BYTES_MAX, file);

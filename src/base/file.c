@@ -121,6 +121,7 @@ enum tn_err tn_file_read_text(const char *path, size_t size_max, struct tn_arena
     if (err < 0) {
         return err;
     }
+    TN_ASSERT(block != NULL);
     struct tn_str text = tn_str_make((const char *)block->data, block->size);
     const char *copy = tn_arena_copy_str(arena, text);
     tn_block_unref(block);

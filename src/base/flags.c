@@ -66,7 +66,9 @@ static void collect(struct tn_flags *flags, const struct tn_option_table *table,
         char prefix[TN_FLAG_NAME_MAX + 1];
         struct place inner = *place;
         name_flag(prefix, place, option);
-        strcat(prefix, "-");
+        size_t length = strlen(prefix);
+        TN_ASSERT(length + 1 < sizeof(prefix));
+        memcpy(prefix + length, "-", 2);
         TN_ASSERT(inner.depth < TN_OPTION_DEPTH_MAX);
         inner.prefix = prefix;
         inner.offset += option->offset;

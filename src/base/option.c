@@ -380,6 +380,7 @@ enum tn_err tn_option_append(const struct tn_option *option, void *field, struct
                              struct tn_arena *arena, void **ret_element, struct tn_fault *fault)
 {
     TN_ASSERT(option->kind == TN_OPTION_LIST || option->kind == TN_OPTION_MAP);
+    TN_ASSERT(field != NULL);
 
     struct tn_option_map *map = option->kind == TN_OPTION_MAP ? field : NULL;
     struct tn_option_list *list = map == NULL ? field : NULL;

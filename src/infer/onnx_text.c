@@ -102,6 +102,7 @@ enum tn_err tn_onnx_text_out(const struct tn_engine *engine, const OrtValue *val
             "reading a text tensor", fault);
     }
     if (err == TN_OK) {
+        TN_ASSERT(block != NULL);
         err = write_elements(offsets, elements, total, contents, block->data, fault);
     }
     tn_mem_give(offsets);

@@ -147,6 +147,7 @@ static enum tn_err queue(struct tn_call *call, const struct tn_piece *pieces, si
         return TN_NOMEM;
     }
     if (grpc) {
+        TN_ASSERT(node != NULL);
         struct tn_call_piece *next = node->next;
         tn_grpc_prefix_put(node->prefix, (uint32_t)size);
         node->piece.bytes = tn_bytes_make(node->prefix, TN_GRPC_PREFIX_SIZE);
