@@ -35,29 +35,16 @@ static inline uint64_t bits_of(const struct format *format, struct binary binary
     return (uint64_t)binary.exponent << format->mantissa_bits | binary.mantissa;
 }
 
-struct product {
-    uint64_t high;
-    uint64_t low;
-};
-
-static inline struct product multiply(uint64_t a, uint64_t b)
-{
-    unsigned __int128 product = (unsigned __int128)a * b;
-    return (struct product){(uint64_t)(product >> 64), (uint64_t)product};
-}
-
 /* The top 128 bits of digits * 5^q, the lower half only when it can matter. */
-static inline struct product scale(const struct format *format, uint64_t digits, int q)
+static inline struct tn_wide scale(const struct format *format, uint64_t digits, int q)
 {
-    struct tn_power power = tn_power_of(q);
+    struct tn_wide power = tn_power_of(q);
     /* The table is rounded up; where 5^q has no short form the proof wants it rounded down. */
     uint64_t low = power.low - (q < -27 || q > 55 ? 1 : 0);
     uint64_t mask = UINT64_MAX >> (format->mantissa_bits + 3);
-    struct product product = multiply(digits, power.high);
+    struct tn_wide product = tn_wide_multiply(digits, power.high);
     if ((product.high & mask) == mask) {
-        struct product second = multiply(digits, low);
-        product.low += second.high;
-        product.high += product.low < second.high;
+        product = tn_wide_add(product, tn_wide_multiply(digits, low).high);
     }
     return product;
 }
@@ -84,7 +71,7 @@ static inline struct binary nearest(const struct format *format, uint64_t digits
         return (struct binary){0, format->exponent_max};
     }
     int zeros = __builtin_clzll(digits);
-    struct product product = scale(format, digits << zeros, q);
+    struct tn_wide product = scale(format, digits << zeros, q);
     int upper = (int)(product.high >> 63);
     int shift = upper + 64 - format->mantissa_bits - 3;
     uint64_t mantissa = product.high >> shift;
@@ -127,9 +114,9 @@ struct big {
 static void big_multiply_add(struct big *big, uint64_t factor, uint64_t carry)
 {
     for (size_t i = 0; i < big->count; i++) {
-        unsigned __int128 sum = (unsigned __int128)big->words[i] * factor + carry;
-        big->words[i] = (uint64_t)sum;
-        carry = (uint64_t)(sum >> 64);
+        struct tn_wide sum = tn_wide_add(tn_wide_multiply(big->words[i], factor), carry);
+        big->words[i] = sum.low;
+        carry = sum.high;
     }
     if (carry != 0) {
         TN_ASSERT(big->count < BIG_WORDS);

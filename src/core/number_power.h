@@ -7,19 +7,14 @@
 #ifndef TN_CORE_NUMBER_POWER_H
 #define TN_CORE_NUMBER_POWER_H
 
-#include <stdint.h>
+#include "core/wide.h"
 
 /* The build passes the same two numbers to tools/powers.py. */
 enum { TN_POWER_FIRST = -342, TN_POWER_LAST = 326 };
 
-struct tn_power {
-    uint64_t high;
-    uint64_t low;
-};
+extern const struct tn_wide tn_powers[TN_POWER_LAST - TN_POWER_FIRST + 1];
 
-extern const struct tn_power tn_powers[TN_POWER_LAST - TN_POWER_FIRST + 1];
-
-static inline struct tn_power tn_power_of(int q)
+static inline struct tn_wide tn_power_of(int q)
 {
     return tn_powers[q - TN_POWER_FIRST];
 }

@@ -18,12 +18,12 @@ struct finite {
 };
 
 /* floor(value * power / 2^128), with the lowest bit set when that was not exact. */
-static inline uint64_t round_to_odd(struct tn_power power, uint64_t value)
+static inline uint64_t round_to_odd(struct tn_wide power, uint64_t value)
 {
-    unsigned __int128 low = (unsigned __int128)power.low * value;
-    unsigned __int128 high = (unsigned __int128)power.high * value + (uint64_t)(low >> 64);
+    uint64_t carry = tn_wide_multiply(power.low, value).high;
+    struct tn_wide product = tn_wide_add(tn_wide_multiply(power.high, value), carry);
     /* The power is rounded up a little, so up to 1 counts as nothing. */
-    return (uint64_t)(high >> 64) | ((uint64_t)high > 1);
+    return product.high | (product.low > 1);
 }
 
 static struct decimal shortest(struct finite value)
@@ -33,7 +33,7 @@ static struct decimal shortest(struct finite value)
     /* floor(log10(2^e)), or of 3/4 of that: the tenths place of the interval's width. */
     int k = (value.exponent * 1262611 - (closer ? 524031 : 0)) >> 22;
     int shift = value.exponent + tn_power_log2(-k) + 1;
-    struct tn_power power = tn_power_of(-k);
+    struct tn_wide power = tn_power_of(-k);
     uint64_t low = round_to_odd(power, (4 * value.mantissa - 2 + (closer ? 1 : 0)) << shift);
     uint64_t middle = round_to_odd(power, (4 * value.mantissa) << shift);
     uint64_t high = round_to_odd(power, (4 * value.mantissa + 2) << shift);

@@ -9,7 +9,8 @@
  *   struct M *x;                     nested message, NULL when absent
  *   T *x; size_t x_count;            repeated, and maps as entry structs {key, value}
  *   uint32_t o; union {...};         oneof `o`: the number of the member that is set, 0 for none
- * Of equal keys in a map the last entry counts; decoding leaves them all.
+ * Of equal keys in a map the last entry counts; decoding leaves them all. What a set member of a
+ * oneof or the value of a decoded entry points at is never NULL.
  *
  * Decoding accepts packed and unpacked scalars alike, skips unknown fields (groups included) and
  * fields whose wire type does not fit, lets the last value win, and merges repeated occurrences of

@@ -340,6 +340,26 @@ static enum tn_err decode_packed(struct input *in, const struct tn_pb_field *fie
 static enum tn_err decode_fields(struct input *in, const struct tn_pb_message *message,
                                  uint8_t *object);
 
+static void *nested_new(struct tn_arena *arena, const struct tn_pb_message *message)
+{
+    return tn_arena_take_zeroed(arena, 1, message->size, ARRAY_ALIGN);
+}
+
+/* An entry of a map whose value was left out has the empty value, so nobody has to look. */
+static enum tn_err complete_entry(struct tn_arena *arena, const struct tn_pb_message *message,
+                                  uint8_t *object)
+{
+    const struct tn_pb_field *value = &message->fields[message->field_count - 1];
+    if (value->label != TN_PB_ALWAYS || value->kind != TN_PB_MESSAGE) {
+        return TN_OK;
+    }
+    void **nested = (void **)(object + value->offset);
+    if (*nested == NULL) {
+        *nested = nested_new(arena, value->message);
+    }
+    return *nested != NULL ? TN_OK : TN_NOMEM;
+}
+
 static enum tn_err decode_nested(struct input *in, const struct tn_pb_field *field, uint8_t *slot,
                                  struct tn_bytes view)
 {
@@ -352,7 +372,7 @@ static enum tn_err decode_nested(struct input *in, const struct tn_pb_field *fie
     } else {
         void **nested = (void **)slot;
         if (*nested == NULL) {
-            *nested = tn_arena_take_zeroed(in->arena, 1, message->size, ARRAY_ALIGN);
+            *nested = nested_new(in->arena, message);
             if (*nested == NULL) {
                 return TN_NOMEM;
             }
@@ -361,7 +381,11 @@ static enum tn_err decode_nested(struct input *in, const struct tn_pb_field *fie
     }
     struct input inner = {
         .at = view.data, .end = view.data + view.size, .arena = in->arena, .depth = in->depth + 1};
-    return decode_fields(&inner, message, slot);
+    enum tn_err err = decode_fields(&inner, message, slot);
+    if (err == TN_OK && is_repeated(field) && message->field_count > 0) {
+        err = complete_entry(in->arena, message, slot);
+    }
+    return err;
 }
 
 static enum tn_err decode_length_delimited(struct input *in, const struct tn_pb_field *field,

@@ -2,6 +2,7 @@
  * nothing longer than need be; random bits, random texts, exact midpoints, and the grammar. */
 #include "core/assert.h"
 #include "core/number.h"
+#include "core/wide.h"
 
 #include <errno.h>
 #include <math.h>
@@ -373,6 +374,23 @@ static void integers_at_their_ends(void **unused)
     }
 }
 
+static void wide_products_agree(void **unused)
+{
+    (void)unused;
+    random_state = 6;
+    for (size_t i = 0; i < 100000; i++) {
+        uint64_t a = random_next() >> (random_next() % 64);
+        uint64_t b = i % 8 == 0 ? UINT64_MAX - i : random_next() >> (random_next() % 64);
+        struct tn_wide portable = tn_wide_multiply_portable(a, b);
+        struct tn_wide native = tn_wide_multiply(a, b);
+        assert_true(portable.high == native.high && portable.low == native.low);
+    }
+    struct tn_wide most = tn_wide_multiply_portable(UINT64_MAX, UINT64_MAX);
+    assert_true(most.high == UINT64_MAX - 1 && most.low == 1);
+    most = tn_wide_add(most, UINT64_MAX);
+    assert_true(most.high == UINT64_MAX && most.low == 0);
+}
+
 static void grammar_is_that_of_json(void **unused)
 {
     (void)unused;
@@ -441,6 +459,7 @@ int main(void)
         cmocka_unit_test(layout_is_that_of_ecmascript),
         cmocka_unit_test(integers_both_ways),
         cmocka_unit_test(integers_at_their_ends),
+        cmocka_unit_test(wide_products_agree),
         cmocka_unit_test(grammar_is_that_of_json),
         cmocka_unit_test(absurd_sizes),
     };

@@ -127,6 +127,24 @@ static void oneof_keeps_the_last_member(void **unused)
     fixture_deinit(&f);
 }
 
+static void map_entries_are_whole(void **unused)
+{
+    (void)unused;
+    struct fixture f;
+    fixture_init(&f, 0);
+    /* An entry without a value, one without anything, one with its parts turned round. */
+    assert_int_equal(
+        DECODE(&f, "\xa2\x03\x02\x08\x05\xa2\x03\x00\xa2\x03\x06\x12\x02\x10\x07\x08\x06"), TN_OK);
+    assert_int_equal(f.every.objects_count, 3);
+    assert_int_equal(f.every.objects[0].key, 5);
+    assert_non_null(f.every.objects[0].value);
+    assert_int_equal(f.every.objects[1].key, 0);
+    assert_non_null(f.every.objects[1].value);
+    assert_int_equal(f.every.objects[2].key, 6);
+    assert_int_equal(f.every.objects[2].value->an_int32, 7);
+    fixture_deinit(&f);
+}
+
 static void packed_and_unpacked_are_both_read(void **unused)
 {
     (void)unused;
@@ -396,6 +414,7 @@ int main(void)
         cmocka_unit_test(known_bytes_both_ways),
         cmocka_unit_test(last_value_wins_and_nested_messages_merge),
         cmocka_unit_test(oneof_keeps_the_last_member),
+        cmocka_unit_test(map_entries_are_whole),
         cmocka_unit_test(packed_and_unpacked_are_both_read),
         cmocka_unit_test(alternating_arrays_stay_linear),
         cmocka_unit_test(unknown_fields_and_wrong_wire_types_are_skipped),
