@@ -19,7 +19,10 @@ struct values {
 
 static inline size_t varint_size(uint64_t value)
 {
-    return (size_t)((63 - __builtin_clzll(value | 1)) * 9 + 73) >> 6;
+    if (__builtin_expect(value < 0x80, 1)) {
+        return 1;
+    }
+    return (size_t)((63 - __builtin_clzll(value)) * 9 + 73) >> 6;
 }
 
 static inline uint64_t zigzag32(int32_t value)
@@ -62,6 +65,7 @@ static inline size_t view_size(const uint8_t *slot)
     return ((const struct tn_bytes *)slot)->size;
 }
 
+/* A scalar or text is set when it is not the default, a message when it is there. */
 static inline bool is_set(const struct tn_pb_field *field, const uint8_t *slot)
 {
     if (is_view(field)) {
@@ -73,51 +77,74 @@ static inline bool is_set(const struct tn_pb_field *field, const uint8_t *slot)
     return load_scalar(field, slot) != 0;
 }
 
-static inline struct values field_values(const struct tn_pb_field *field, const uint8_t *object)
+/* Whether a field that is not repeated goes on the wire. */
+static inline bool is_written(const struct tn_pb_field *field, const uint8_t *object)
 {
-    const uint8_t *slot = object + field->offset;
     const uint8_t *aux = object + field->aux;
     switch (field->label) {
     case TN_PB_SINGULAR:
-        return (struct values){slot, is_set(field, slot)};
+        return is_set(field, object + field->offset);
     case TN_PB_OPTIONAL:
-        return (struct values){slot, *(const bool *)aux};
+        return *(const bool *)aux;
     case TN_PB_ONEOF:
-        return (struct values){slot, *(const uint32_t *)aux == field->number};
-    case TN_PB_ALWAYS:
-        return (struct values){slot, 1};
+        return *(const uint32_t *)aux == field->number;
     default:
-        return (struct values){*(const uint8_t *const *)slot, *(const size_t *)aux};
+        return true;
     }
+}
+
+static inline bool is_repeated(const struct tn_pb_field *field)
+{
+    return field->label >= TN_PB_REPEATED;
+}
+
+static inline struct values repeated_values(const struct tn_pb_field *field, const uint8_t *object)
+{
+    return (struct values){*(const uint8_t *const *)(object + field->offset),
+                           *(const size_t *)(object + field->aux)};
 }
 
 /* A nested message stands in an array by value and elsewhere by pointer; a member of a oneof or map
  * entry that is NULL counts as empty. */
 static inline const uint8_t *nested_object(const struct tn_pb_field *field, const uint8_t *slot)
 {
-    return field->label >= TN_PB_REPEATED ? slot : *(const uint8_t *const *)slot;
+    return is_repeated(field) ? slot : *(const uint8_t *const *)slot;
 }
 
 static size_t object_size(const struct tn_pb_message *message, const uint8_t *object,
                           uint32_t depth);
 
+static inline size_t with_length(size_t size)
+{
+    return size + varint_size(size);
+}
+
 /* One value without its tag. */
 static inline size_t value_size(const struct tn_pb_field *field, const uint8_t *slot,
                                 uint32_t depth)
 {
-    size_t size = 0;
-    switch (field->wire) {
-    case TN_PB_WIRE_32:
-        return 4;
-    case TN_PB_WIRE_64:
-        return 8;
-    case TN_PB_WIRE_VARINT:
-        return varint_size(load_scalar(field, slot));
-    default:
-        size = is_view(field) ? view_size(slot)
-                              : object_size(field->message, nested_object(field, slot), depth + 1);
-        return size + varint_size(size);
+    if (field->wire == TN_PB_WIRE_LEN) {
+        return with_length(
+            is_view(field) ? view_size(slot)
+                           : object_size(field->message, nested_object(field, slot), depth + 1));
     }
+    if (field->wire == TN_PB_WIRE_VARINT) {
+        return varint_size(load_scalar(field, slot));
+    }
+    return field->wire == TN_PB_WIRE_32 ? 4 : 8;
+}
+
+static size_t repeated_size(const struct tn_pb_field *field, struct values values, uint32_t depth)
+{
+    if (values.count == 0) {
+        return 0;
+    }
+    size_t size = 0;
+    for (size_t i = 0; i < values.count; i++) {
+        size += value_size(field, values.items + i * field->width, depth);
+    }
+    return field->label == TN_PB_PACKED ? field->tag_size + with_length(size)
+                                        : values.count * field->tag_size + size;
 }
 
 static size_t object_size(const struct tn_pb_message *message, const uint8_t *object,
@@ -129,20 +156,12 @@ static size_t object_size(const struct tn_pb_message *message, const uint8_t *ob
     if (object == NULL) {
         return 0;
     }
-    for (size_t k = 0; k < message->field_count; k++) { /* `fields` is NULL where there are none */
-        const struct tn_pb_field *field = &message->fields[k];
-        struct values values = field_values(field, object);
-        if (values.count == 0) {
-            continue;
-        }
-        size_t size = 0;
-        for (size_t i = 0; i < values.count; i++) {
-            size += value_size(field, values.items + i * field->width, depth);
-        }
-        if (field->label == TN_PB_PACKED) {
-            total += field->tag_size + varint_size(size) + size;
-        } else {
-            total += values.count * field->tag_size + size;
+    for (size_t i = 0; i < message->field_count; i++) { /* `fields` is NULL where there are none */
+        const struct tn_pb_field *field = &message->fields[i];
+        if (is_repeated(field)) {
+            total += repeated_size(field, repeated_values(field, object), depth);
+        } else if (is_written(field, object)) {
+            total += field->tag_size + value_size(field, object + field->offset, depth);
         }
     }
     return total;
@@ -163,7 +182,7 @@ static inline uint8_t *put_room(struct output *out, size_t size)
 
 static inline uint8_t *write_varint(uint8_t *at, uint64_t value)
 {
-    while (value >= 0x80) {
+    while (__builtin_expect(value >= 0x80, 0)) {
         *at++ = (uint8_t)(value | 0x80);
         value >>= 7;
     }
@@ -171,12 +190,50 @@ static inline uint8_t *write_varint(uint8_t *at, uint64_t value)
     return at;
 }
 
+static inline uint8_t *write_tag(uint8_t *at, const struct tn_pb_field *field, uint32_t wire)
+{
+    return write_varint(at, (uint64_t)field->number << 3 | wire);
+}
+
 /* Tag and length in front of what has just been written. */
 static inline void put_head(struct output *out, const struct tn_pb_field *field, size_t size)
 {
     uint8_t *at = put_room(out, field->tag_size + varint_size(size));
-    at = write_varint(at, (uint64_t)field->number << 3 | TN_PB_WIRE_LEN);
+    at = write_tag(at, field, TN_PB_WIRE_LEN);
     write_varint(at, size);
+}
+
+/* Names and types are short: two overlapping words are cheaper than a call. */
+static inline void copy_bytes(uint8_t *to, const uint8_t *from, size_t size)
+{
+    if (size > 16) {
+        memcpy(to, from, size);
+    } else if (size >= 8) {
+        uint64_t words[2];
+        memcpy(&words[0], from, 8);
+        memcpy(&words[1], from + size - 8, 8);
+        memcpy(to, &words[0], 8);
+        memcpy(to + size - 8, &words[1], 8);
+    } else if (size >= 4) {
+        uint32_t words[2];
+        memcpy(&words[0], from, 4);
+        memcpy(&words[1], from + size - 4, 4);
+        memcpy(to, &words[0], 4);
+        memcpy(to + size - 4, &words[1], 4);
+    } else if (size > 0) {
+        to[0] = from[0];
+        to[size / 2] = from[size / 2];
+        to[size - 1] = from[size - 1];
+    }
+}
+
+static inline void put_view(struct output *out, const struct tn_pb_field *field,
+                            const struct tn_bytes *view)
+{
+    uint8_t *at = put_room(out, field->tag_size + varint_size(view->size) + view->size);
+    at = write_tag(at, field, TN_PB_WIRE_LEN);
+    at = write_varint(at, view->size);
+    copy_bytes(at, view->data, view->size);
 }
 
 static inline void put_scalar(struct output *out, const struct tn_pb_field *field,
@@ -202,31 +259,33 @@ static void put_object(struct output *out, const struct tn_pb_message *message,
 static inline void put_value(struct output *out, const struct tn_pb_field *field,
                              const uint8_t *slot)
 {
-    const uint8_t *end = out->at;
-    if (field->wire != TN_PB_WIRE_LEN) {
-        put_scalar(out, field, slot);
-        write_varint(put_room(out, field->tag_size), (uint64_t)field->number << 3 | field->wire);
-        return;
-    }
-    if (field->kind == TN_PB_MESSAGE) {
+    if (is_view(field)) {
+        put_view(out, field, (const struct tn_bytes *)slot);
+    } else if (field->kind == TN_PB_MESSAGE) {
+        const uint8_t *end = out->at;
         put_object(out, field->message, nested_object(field, slot));
+        put_head(out, field, (size_t)(end - out->at));
     } else {
-        size_t size = view_size(slot);
-        uint8_t *at = put_room(out, size);
-        if (size > 0) {
-            memcpy(at, ((const struct tn_bytes *)slot)->data, size);
-        }
+        put_scalar(out, field, slot);
+        write_tag(put_room(out, field->tag_size), field, field->wire);
     }
-    put_head(out, field, (size_t)(end - out->at));
 }
 
-static void put_packed(struct output *out, const struct tn_pb_field *field, struct values values)
+static void put_repeated(struct output *out, const struct tn_pb_field *field, struct values values)
 {
     const uint8_t *end = out->at;
+    bool packed = field->label == TN_PB_PACKED;
     for (size_t i = values.count; i > 0; i--) {
-        put_scalar(out, field, values.items + (i - 1) * field->width);
+        const uint8_t *slot = values.items + (i - 1) * field->width;
+        if (packed) {
+            put_scalar(out, field, slot);
+        } else {
+            put_value(out, field, slot);
+        }
     }
-    put_head(out, field, (size_t)(end - out->at));
+    if (packed && values.count > 0) {
+        put_head(out, field, (size_t)(end - out->at));
+    }
 }
 
 static void put_object(struct output *out, const struct tn_pb_message *message,
@@ -240,13 +299,10 @@ static void put_object(struct output *out, const struct tn_pb_message *message,
     out->depth++;
     for (size_t i = message->field_count; i > 0; i--) {
         const struct tn_pb_field *field = &message->fields[i - 1];
-        struct values values = field_values(field, object);
-        if (field->label == TN_PB_PACKED && values.count > 0) {
-            put_packed(out, field, values);
-            continue;
-        }
-        for (size_t k = values.count; k > 0; k--) {
-            put_value(out, field, values.items + (k - 1) * field->width);
+        if (is_repeated(field)) {
+            put_repeated(out, field, repeated_values(field, object));
+        } else if (is_written(field, object)) {
+            put_value(out, field, object + field->offset);
         }
     }
     out->depth--;
