@@ -32,6 +32,14 @@ char *tn_mem_copy_str(struct tn_str str);
 /* Source for arenas. */
 const struct tn_arena_source *tn_mem_source(void);
 
+/* Large memory given back is kept for the next that needs it (base/mem_cache.h), at most
+ * `bytes_max` bytes of it, 32 MiB unless set. 0 switches it off. */
+void tn_mem_cache_limit(size_t bytes_max);
+
+/* Returns to the kernel what is kept: after a model was unloaded, or when work has ceased. Takes
+ * milliseconds. */
+void tn_mem_trim(void);
+
 /* Fault injection, for tests: the n-th allocation from now on (1 is the next) fails; with
  * `persistent`, every later one too. n = 0 switches off. Counts on the calling thread only. */
 void tn_mem_fail_from(size_t n, bool persistent);
