@@ -72,6 +72,7 @@ static void list_remove(struct tn_wire *wire, struct tn_call *call)
     wire->call_count--;
     if (wire->call_count == 0) {
         wire->idle_ns = wire->lane->now_ns;
+        tn_wire_due(wire, wire->idle_ns + wire->lane->limits.idle_timeout_ns);
     }
 }
 

@@ -290,7 +290,6 @@ static void end_call(struct http1_wire *h1)
         await_head(h1);
     }
     tn_buf_deinit(&waiting);
-    tn_wire_due(&h1->wire, h1->wire.idle_ns + h1->wire.lane->limits.idle_timeout_ns);
 }
 
 /* True when the text is out. */
