@@ -1,9 +1,9 @@
 /* gRPC messages out of a stream: the messages do not depend on the cuts, nothing exceeds its limit.
  * Byte 0: the encoding, and the seed of the cuts. The rest is the stream. */
+#include "rpc/grpc_frame.h"
 #include "base/buf.h"
 #include "base/mem.h"
 #include "core/assert.h"
-#include "rpc/grpc_frame.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -3,11 +3,11 @@
  * Bytes 0 and 1: how the rest is cut, and whether the client's preface and SETTINGS are put before
  * it (most inputs would otherwise never get past them). The rest is the wire. Time passes between
  * pieces, so timeouts and deadlines run too. */
+#include "rpc/http2.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "core/assert.h"
 #include "rpc/call_state.h"
-#include "rpc/http2.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -159,9 +159,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct tn_meter meter = {0};
     atomic_size_t buffered = 0;
     tn_router_init(&router);
-    add(&router, TN_CALL_GRPC, "/a", &answers);
-    add(&router, TN_CALL_GRPC, "/k", &keeps);
-    add(&router, TN_CALL_GRPC, "/s", &streams);
+    add(&router, TN_CALL_GRPC, "/t.T/Echo", &answers);
+    add(&router, TN_CALL_GRPC, "/t.T/Keep", &keeps);
+    add(&router, TN_CALL_GRPC, "/t.T/Stream", &streams);
     add(&router, TN_CALL_HTTP, "/", &answers);
     struct tn_lane lane;
     const struct tn_lane_options options = {

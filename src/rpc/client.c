@@ -65,7 +65,11 @@ static void begin_call(struct tn_client *client, struct tn_client_wire *wire,
 void tn_client_dispatch(struct tn_client *client)
 {
     struct tn_client_wire *wire = client->conn != NULL ? tn_client_conn_wire(client->conn) : NULL;
-    while (wire != NULL && client->waiting.first != NULL && wire->i->is_free(wire)) {
+    /* What came on an idle connection is most often its end: hear it before a call is risked. The
+     * bytes are in the socket, so the loop's next turn reads them and comes back here. */
+    bool news = wire != NULL && client->waiting.first != NULL && wire->calls.count == 0 &&
+                tn_client_conn_has_news(client->conn);
+    while (wire != NULL && client->waiting.first != NULL && !news && wire->i->is_free(wire)) {
         begin_call(client, wire, client->waiting.first);
     }
     if (wire != NULL && (wire->draining || wire->over)) {

@@ -479,6 +479,12 @@ static void pump_all(struct tn_client_conn *conn)
     }
 }
 
+bool tn_client_conn_has_news(const struct tn_client_conn *conn)
+{
+    uint8_t byte = 0;
+    return recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != EAGAIN;
+}
+
 void tn_client_conn_flush(struct tn_client_conn *conn)
 {
     if ((conn->state == READY || conn->state == SHAKING) && conn->failed == TN_OK) {

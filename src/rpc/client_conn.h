@@ -8,6 +8,9 @@
 
 #include "rpc/client_state.h"
 
+/* Whether bytes, an end or an error wait in the socket. */
+bool tn_client_conn_has_news(const struct tn_client_conn *conn);
+
 /* Begins to connect; everything else is told later. */
 TN_MUST enum tn_err tn_client_conn_create(struct tn_client *client,
                                           struct tn_client_conn **ret_conn);

@@ -1,3 +1,5 @@
+/* A wire and a client joined in memory; see h2_pair.h. Memory: the heap. Threads: one. Bounds:
+ * H2_PAIR_STREAMS streams. */
 #include "tests/support/h2_pair.h"
 
 #include "base/mem.h"
