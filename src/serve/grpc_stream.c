@@ -6,9 +6,9 @@
  *
  * Memory: items come from the heap and are kept on the stream's free list for the next messages;
  * an item whose bytes are still being sent is returned by the piece that holds it. Threads: the
- * call's loop. Bounds: ITEMS_MAX requests under way a stream; beyond, a request is answered by an
- * error; beyond twice that the stream ends with RESOURCE_EXHAUSTED, so a client that sends without
- * waiting cannot fill the memory. */
+ * call's loop. Bounds: ITEMS_MAX requests under way a stream, and the output that the call holds
+ * back: beyond either the stream takes no more messages until it is below again, so flow control
+ * slows the client. */
 #include "base/mem.h"
 #include "core/assert.h"
 #include "core/pb.h"
@@ -31,7 +31,9 @@ struct stream {
     size_t refs;  /* the call, and each item that lives */
     size_t count; /* items in order */
     bool ended;
-    bool flooded; /* too much at once: no more is read, the status says so */
+    bool broken; /* no memory for a message: no more is read, the status says so */
+    bool paused; /* no more messages until there is room */
+    bool choked; /* the client does not read its answers */
 };
 
 struct item {
@@ -146,10 +148,26 @@ static void send_item(struct stream *stream, struct item *item)
     if (err == TN_OK) {
         err = tn_call_send(stream->call, pieces, count);
     }
+    stream->choked = stream->choked || err == TN_AGAIN;
     for (size_t i = 0; err < TN_OK && i < count; i++) {
         tn_block_unref(pieces[i].owner);
     }
     tn_block_unref(&item->sent);
+}
+
+/* Takes messages while there is room for their requests and answers. */
+static void regulate(struct stream *stream)
+{
+    bool full = stream->choked || stream->count >= ITEMS_MAX;
+    if (full == stream->paused || stream->call == NULL) {
+        return;
+    }
+    stream->paused = full;
+    if (full) {
+        tn_call_pause(stream->call);
+    } else {
+        tn_call_resume(stream->call);
+    }
 }
 
 /* Sends what is ready at the head; finishes the call when nothing will come any more. */
@@ -168,11 +186,13 @@ static void advance(struct stream *stream)
         struct tn_call *call = stream->call;
         stream->call = NULL;
         tn_call_set_user(call, NULL);
-        tn_call_finish(call, stream->flooded ? TN_GRPC_RESOURCE_EXHAUSTED : TN_GRPC_OK,
-                       stream->flooded ? TN_STR_OF("too many requests under way on this stream")
-                                       : TN_STR_OF(""));
+        tn_call_finish(call, stream->broken ? TN_GRPC_RESOURCE_EXHAUSTED : TN_GRPC_OK,
+                       stream->broken ? TN_STR_OF("no memory for a message of this stream")
+                                      : TN_STR_OF(""));
         stream_unref(stream);
+        return;
     }
+    regulate(stream);
 }
 
 static void on_done(struct tn_request *request)
@@ -258,9 +278,9 @@ static void on_message(void *context, struct tn_call *call, struct tn_block *mes
     if (stream == NULL || stream->ended) {
         return;
     }
-    struct item *item = stream->count < 2 * ITEMS_MAX ? item_take(stream, message) : NULL;
+    struct item *item = item_take(stream, message);
     if (item == NULL) {
-        stream->ended = stream->flooded = true; /* end after what is under way */
+        stream->ended = stream->broken = true; /* end after what is under way */
         advance(stream);
         return;
     }
@@ -305,10 +325,21 @@ static void on_cancelled(void *context, struct tn_call *call)
     advance(stream);
 }
 
+static void on_writable(void *context, struct tn_call *call)
+{
+    (void)context;
+    struct stream *stream = tn_call_user(call);
+    if (stream != NULL) {
+        stream->choked = false;
+        regulate(stream);
+    }
+}
+
 const struct tn_handler tn_grpc_stream_handler = {
     .request = on_request,
     .message = on_message,
     .ended = on_ended,
+    .writable = on_writable,
     .cancelled = on_cancelled,
     .streaming = true,
 };

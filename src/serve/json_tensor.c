@@ -218,6 +218,7 @@ enum tn_err tn_json_tensor_write(const struct tn_tensor *tensor, struct tn_json_
                                  struct tn_fault *fault)
 {
     if (tensor->dtype == TN_DTYPE_FP16 || tensor->dtype == TN_DTYPE_BF16) {
+        tn_json_put_null(writer); /* what is begun must stay JSON, also when it is thrown away */
         return no_json(tensor, "is a 16-bit float, which has no JSON form", fault);
     }
     tn_json_open_array(writer);
