@@ -102,7 +102,8 @@ def test_bytes(client):
 
 TYPED = {'BOOL': ('bool_contents', [True, False, True]), 'INT8': ('int_contents', [-128, 0, 127]),
          'INT16': ('int_contents', [-32768, 0, 32767]), 'INT32': ('int_contents', [-2**31, 5, 1]),
-         'INT64': ('int64_contents', [-2**63, 2**53 + 1, 1]), 'UINT8': ('uint_contents', [0, 1, 255]),
+         'INT64': ('int64_contents', [-2**63, 2**53 + 1, 1]),
+         'UINT8': ('uint_contents', [0, 1, 255]),
          'UINT16': ('uint_contents', [0, 1, 65535]), 'UINT32': ('uint_contents', [0, 1, 2**32 - 1]),
          'UINT64': ('uint64_contents', [0, 1, 2**64 - 1]),
          'FP32': ('fp32_contents', [0.5, -1.25, 3e38]), 'FP64': ('fp64_contents', [0.5, -1e300, 0]),

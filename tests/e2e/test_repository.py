@@ -55,7 +55,8 @@ def test_a_bare_file_needs_no_configuration(client, model_path):
 
 def test_version_policies(client, repository):
     models = repository('plus')
-    for text, expected in (('versions: {policy: all}\n', {1, 2, 3}), ('versions: {policy: specific, list: [1, 3]}\n', {1, 3}),
+    for text, expected in (('versions: {policy: all}\n', {1, 2, 3}),
+                           ('versions: {policy: specific, list: [1, 3]}\n', {1, 3}),
                            ('versions: {policy: latest, count: 2}\n', {2, 3})):
         (models / 'plus/model.yaml').write_text(text)
         one = client(models)

@@ -79,7 +79,8 @@ def regions_of(client):
 
 def infer(client):
     return client.infer(
-        'simple', [shared_input(client, 'INPUT0', 'in'), shared_input(client, 'INPUT1', 'in', SIZE)],
+        'simple', [shared_input(client, 'INPUT0', 'in'),
+                   shared_input(client, 'INPUT1', 'in', SIZE)],
         outputs=[shared_output(client, 'OUTPUT0', 'out'),
                  shared_output(client, 'OUTPUT1', 'out', SIZE)])
 
