@@ -234,6 +234,7 @@ static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame
     struct tn_http2 *h2 = user;
     enum tn_refusal cause =
         code == NGHTTP2_ERR_REFUSED_STREAM ? TN_REFUSAL_STREAMS : TN_REFUSAL_PROTOCOL;
+    h2->told = h2->told || cause == TN_REFUSAL_PROTOCOL;
     tn_meter_refused(h2->wire.lane->meter, cause);
     return 0;
 }
@@ -256,7 +257,12 @@ static enum tn_err receive(struct tn_wire *wire, struct tn_bytes bytes)
     if (used >= 0 || h2->failed) {
         return TN_OK; /* a GOAWAY may wait; is_over says when it is out */
     }
-    enum tn_refusal cause = used == NGHTTP2_ERR_NOMEM ? TN_REFUSAL_MEMORY : TN_REFUSAL_PROTOCOL;
+    enum tn_refusal cause = TN_REFUSAL_PROTOCOL;
+    if (used == NGHTTP2_ERR_NOMEM) {
+        cause = TN_REFUSAL_MEMORY;
+    } else if (used == NGHTTP2_ERR_FLOODED) {
+        cause = TN_REFUSAL_CONTROL_FRAMES; /* nghttp2 counts unanswered PINGs and SETTINGS too */
+    }
     tn_http2_fail(h2, cause, NGHTTP2_PROTOCOL_ERROR);
     return TN_INVALID;
 }

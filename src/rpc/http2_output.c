@@ -174,6 +174,11 @@ static ssize_t data_length(nghttp2_session *session, uint8_t type, int32_t strea
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
     struct tn_http2 *h2 = user;
+    if (frame->hd.type == NGHTTP2_GOAWAY && !h2->failed && !h2->told &&
+        frame->goaway.error_code != NGHTTP2_NO_ERROR) {
+        h2->told = true; /* nghttp2 ends the session for some frames without a word to us */
+        tn_meter_refused(h2->wire.lane->meter, TN_REFUSAL_PROTOCOL);
+    }
     if (h2->early == 0 || (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0 ||
         (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)) {
         return 0;

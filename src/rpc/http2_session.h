@@ -27,6 +27,7 @@ struct tn_http2 {
     uint64_t block_ns;  /* since when a header block is incomplete, 0: none */
     uint64_t start_ns;  /* of the connection, 0: its SETTINGS have come */
     uint64_t goaway_ns; /* when the final GOAWAY is due, 0: not draining or sent */
+    bool told;          /* a frame that breaks the protocol was counted */
     bool failed;        /* GOAWAY with an error is under way; input is ignored */
 };
 
