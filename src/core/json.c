@@ -268,8 +268,11 @@ static enum tn_err read_value(struct tn_json *reader)
     case 'n':
         return read_word(reader, "null", TN_JSON_NULL);
     default:
-        return read_number(reader);
+        break;
     }
+    char first = *reader->at;
+    return first == '-' || (first >= '0' && first <= '9') ? read_number(reader)
+                                                          : fail_here(reader, "not a JSON value");
 }
 
 static enum tn_err read_key(struct tn_json *reader)

@@ -221,7 +221,7 @@ static void faults_tell_where(void **unused)
     struct tn_json_position position = tn_json_at(&reader);
     assert_int_equal(position.line, 3);
     assert_int_equal(position.column, 12);
-    assert_string_equal(reader.fault, "not a number as JSON writes them");
+    assert_string_equal(reader.fault, "not a JSON value");
 }
 
 static void texts_are_views_or_copies(void **unused)
