@@ -8,8 +8,10 @@
 #include "infer/onnx.h"
 
 #include <dlfcn.h>
+#include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 enum { PATH_SIZE = 4096, REFUSED_MINOR = 29 };
@@ -200,6 +202,38 @@ void tn_engine_destroy(struct tn_engine *engine)
         engine->api->ReleaseEnv(engine->env);
     }
     tn_mem_give(engine);
+}
+
+/* Only segments that the loader maps read-only for good: those with relocations were written once,
+ * and their contents exist nowhere else. */
+static int trim_object(struct dl_phdr_info *object, size_t size, void *context)
+{
+    (void)size;
+    uintptr_t inside = (uintptr_t)context;
+    bool found = false;
+    for (size_t i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
+        uintptr_t start = (uintptr_t)(object->dlpi_addr + segment->p_vaddr);
+        found = found || (segment->p_type == PT_LOAD && inside >= start &&
+                          inside - start < (uintptr_t)segment->p_memsz);
+    }
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    for (size_t i = 0; found && i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
+        if (segment->p_type != PT_LOAD || (segment->p_flags & PF_W) != 0) {
+            continue;
+        }
+        uintptr_t start = (uintptr_t)(object->dlpi_addr + segment->p_vaddr) & ~(page - 1);
+        uintptr_t end = (uintptr_t)(object->dlpi_addr + segment->p_vaddr + segment->p_filesz);
+        /* A refusal costs memory, nothing else. */
+        (void)madvise((void *)start, (size_t)(end - start), MADV_DONTNEED);
+    }
+    return found;
+}
+
+void tn_engine_trim(const struct tn_engine *engine)
+{
+    dl_iterate_phdr(trim_object, (void *)(uintptr_t)engine->api);
 }
 
 const char *tn_engine_version(const struct tn_engine *engine)

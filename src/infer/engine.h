@@ -26,6 +26,11 @@ void tn_engine_destroy(struct tn_engine *engine); /* NULL accepted */
 
 const char *tn_engine_version(const struct tn_engine *engine); /* "1.27.0" */
 
+/* Gives the library's read-only pages back to the system: most were touched only while a session
+ * was made, and those still needed come back from the page cache at their next use, some 100 ns a
+ * page. Any thread, also while models run. */
+void tn_engine_trim(const struct tn_engine *engine);
+
 /* Whether a library of this version may be used without `any_version`. Pure. */
 bool tn_engine_version_allowed(const char *version);
 

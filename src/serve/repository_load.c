@@ -4,9 +4,11 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "core/assert.h"
+#include "infer/engine.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -261,5 +263,8 @@ enum tn_err tn_load_run(const struct tn_load_options *options, struct tn_entry *
     tn_arena_init(&arena, &(struct tn_arena_options){.source = tn_mem_source()});
     enum tn_err err = load_into(options, &arena, ret_entry, fault);
     tn_arena_deinit(&arena);
+    /* What only loading needed: the file's bytes, the library's parser, its code for both. */
+    malloc_trim(0);
+    tn_engine_trim(options->engine);
     return err;
 }
