@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "core/assert.h"
+#include "infer/model_metrics.h"
 #include "infer/model_parts.h"
 
 #include <inttypes.h>
@@ -222,6 +223,7 @@ static void count_run(const struct run *run)
     count_up(&counters->executions, 1);
     atomic_store_explicit(&counters->last_ms, tn_clock_wall_ns() / TN_NS_PER_MS,
                           memory_order_relaxed);
+    tn_model_metrics_ran(run->runner->model->metrics, &run->job, 1, 1);
 }
 
 /* Moves an output's value to the job; its target, if it has one, gets a copy. */

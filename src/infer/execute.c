@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "core/assert.h"
 #include "infer/gather.h"
+#include "infer/model_metrics.h"
 
 enum { ALIGN = 64 };
 
@@ -494,6 +495,7 @@ static void count_run(struct batch_run *batch, uint64_t started, uint64_t input_
     count_up(&size->output_ns, ended - infer_done);
     atomic_store_explicit(&counters->last_ms, tn_clock_wall_ns() / TN_NS_PER_MS,
                           memory_order_relaxed);
+    tn_model_metrics_ran(batch->model->metrics, batch->jobs, batch->count, batch->items);
 }
 
 static void execute(struct tn_instance *instance, struct tn_infer_job **jobs, size_t count,

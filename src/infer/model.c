@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/sha256.h"
 #include "core/assert.h"
+#include "infer/model_metrics.h"
 #include "infer/model_parts.h"
 
 #include <malloc.h>
@@ -36,6 +37,7 @@ static size_t resident_bytes(void)
 
 static void destroy(struct tn_model *model)
 {
+    tn_model_metrics_destroy(model->metrics); /* a scrape reads the instances */
     for (size_t i = 0; i < model->instance_count && model->instances != NULL; i++) {
         struct tn_instance *instance = &model->instances[i];
         if (instance->runner != NULL) {
@@ -430,7 +432,8 @@ static enum tn_err build(struct tn_model *model, const struct tn_model_options *
     }
     size_t after = resident_bytes();
     model->info.memory_bytes = after > before ? after - before : 0;
-    return start_threads(model, fault);
+    err = tn_model_metrics_create(options->metrics, model, &model->metrics, fault);
+    return err == TN_OK ? start_threads(model, fault) : err;
 }
 
 enum tn_err tn_model_create(const struct tn_model_options *options, struct tn_model **ret_model,
