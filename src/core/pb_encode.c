@@ -140,8 +140,12 @@ static size_t repeated_size(const struct tn_pb_field *field, struct values value
         return 0;
     }
     size_t size = 0;
-    for (size_t i = 0; i < values.count; i++) {
-        size += value_size(field, values.items + i * field->width, depth);
+    if (field->wire == TN_PB_WIRE_32 || field->wire == TN_PB_WIRE_64) {
+        size = values.count * field->width;
+    } else {
+        for (size_t i = 0; i < values.count; i++) {
+            size += value_size(field, values.items + i * field->width, depth);
+        }
     }
     return field->label == TN_PB_PACKED ? field->tag_size + with_length(size)
                                         : values.count * field->tag_size + size;
@@ -271,20 +275,32 @@ static inline void put_value(struct output *out, const struct tn_pb_field *field
     }
 }
 
-static void put_repeated(struct output *out, const struct tn_pb_field *field, struct values values)
+static void put_packed(struct output *out, const struct tn_pb_field *field, struct values values)
 {
     const uint8_t *end = out->at;
-    bool packed = field->label == TN_PB_PACKED;
-    for (size_t i = values.count; i > 0; i--) {
-        const uint8_t *slot = values.items + (i - 1) * field->width;
-        if (packed) {
-            put_scalar(out, field, slot);
-        } else {
-            put_value(out, field, slot);
+    bool as_it_is = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && field->wire != TN_PB_WIRE_VARINT;
+    if (values.count == 0) {
+        return;
+    }
+    if (as_it_is) {
+        size_t size = values.count * field->width;
+        memcpy(put_room(out, size), values.items, size);
+    } else {
+        for (size_t i = values.count; i > 0; i--) {
+            put_scalar(out, field, values.items + (i - 1) * field->width);
         }
     }
-    if (packed && values.count > 0) {
-        put_head(out, field, (size_t)(end - out->at));
+    put_head(out, field, (size_t)(end - out->at));
+}
+
+static void put_repeated(struct output *out, const struct tn_pb_field *field, struct values values)
+{
+    if (field->label == TN_PB_PACKED) {
+        put_packed(out, field, values);
+        return;
+    }
+    for (size_t i = values.count; i > 0; i--) {
+        put_value(out, field, values.items + (i - 1) * field->width);
     }
 }
 
