@@ -11,7 +11,6 @@
 #include "infer/model_metrics.h"
 #include "infer/model_parts.h"
 
-#include <malloc.h>
 #include <stdio.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -57,7 +56,7 @@ static void destroy(struct tn_model *model)
     tn_arena_deinit(&model->arena);
     pthread_mutex_destroy(&model->lock);
     tn_mem_give(model);
-    malloc_trim(0);
+    tn_mem_trim();
 }
 
 static void stop_threads(struct tn_model *model)

@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <malloc.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -264,7 +263,7 @@ enum tn_err tn_load_run(const struct tn_load_options *options, struct tn_entry *
     enum tn_err err = load_into(options, &arena, ret_entry, fault);
     tn_arena_deinit(&arena);
     /* What only loading needed: the file's bytes, the library's parser, its code for both. */
-    malloc_trim(0);
+    tn_mem_trim();
     tn_engine_trim(options->engine);
     return err;
 }

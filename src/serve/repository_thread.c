@@ -13,7 +13,6 @@
 #include "serve/repository_scan.h"
 #include "serve/repository_state.h"
 
-#include <malloc.h>
 #include <poll.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -44,7 +43,7 @@ size_t tn_store_bury(struct tn_store *store)
         pthread_mutex_lock(&store->lock);
         store->entries_alive -= count;
         pthread_mutex_unlock(&store->lock);
-        malloc_trim(0); /* what a model held goes back to the system, not only to the heap */
+        tn_mem_trim(); /* what a model held goes back to the system, not only to the heap */
     }
     return count;
 }
