@@ -8,6 +8,9 @@
 
 #include <string.h>
 
+/* A job is given up only when even this share of its expected time is more than it has left. */
+static const double hopeless = 0.9;
+
 enum { ALONE = TN_BATCHER_GROUPS }; /* index of the group whose jobs run one by one */
 
 void tn_batcher_init(struct tn_batcher *batcher, const struct tn_batcher_limits *limits)
@@ -231,7 +234,7 @@ static uint64_t limit_by_deadline(const struct tn_cost *cost, const struct tn_ba
         return limit;
     }
     double slack = (double)(entry->deadline_ns - now_ns);
-    if (tn_cost_safe_ns(cost, entry->items) > slack) {
+    if (tn_cost_mean_ns(cost, entry->items) * hopeless > slack) {
         return limit;
     }
     if (tn_cost_mean_ns(cost, 1) == 0) {
