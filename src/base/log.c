@@ -216,12 +216,12 @@ static bool admit(struct tn_log_site *site)
     return false;
 }
 
-static void send_line(const struct line *line)
+static void send_text(const char *text, size_t size)
 {
     int fd = atomic_load_explicit(&log_fd, memory_order_relaxed);
     size_t sent = 0;
-    while (sent < line->size) {
-        ssize_t got = write(fd, line->text + sent, line->size - sent);
+    while (sent < size) {
+        ssize_t got = write(fd, text + sent, size - sent);
         if (got < 0 && errno == EINTR) {
             continue;
         }
@@ -233,6 +233,31 @@ static void send_line(const struct line *line)
     }
 }
 
+/* The whole line with its end. `dropped` lines of the same site did not go out before it. */
+static void build(struct line *line, enum tn_log_level level, const char *message,
+                  const struct tn_log_field *fields, size_t count, unsigned dropped)
+{
+    line->size = 0; /* the text is not zeroed: 4 KiB a line for nothing */
+    line->cut = false;
+    line->json = atomic_load_explicit(&log_format, memory_order_relaxed) == TN_LOG_JSON;
+    if (line->json) {
+        put(line, "{", 1);
+    }
+    put_time(line);
+    put_field(line, &TN_LOG_STR("level", level_names[level]));
+    put_field(line, &TN_LOG_STR("msg", message));
+    if (dropped > 0) {
+        put_field(line, &TN_LOG_U64("dropped", dropped));
+    }
+    for (size_t i = 0; i < count; i++) {
+        put_field(line, &fields[i]);
+    }
+    if (line->cut) {
+        put_end(line, line->json ? ",\"truncated\":true" : " truncated=true");
+    }
+    put_end(line, line->json ? "}\n" : "\n");
+}
+
 void tn_log_write(struct tn_log_site *site, enum tn_log_level level, const char *message,
                   const struct tn_log_field *fields, size_t count)
 {
@@ -240,29 +265,39 @@ void tn_log_write(struct tn_log_site *site, enum tn_log_level level, const char 
         return;
     }
     int saved_errno = errno;
-    struct line line; /* not zeroed: 4 KiB a line for nothing */
-    line.size = 0;
-    line.cut = false;
-    line.json = atomic_load_explicit(&log_format, memory_order_relaxed) == TN_LOG_JSON;
-    if (line.json) {
-        put(&line, "{", 1);
-    }
-    put_time(&line);
-    put_field(&line, &TN_LOG_STR("level", level_names[level]));
-    put_field(&line, &TN_LOG_STR("msg", message));
+    struct line line;
     unsigned dropped = atomic_exchange_explicit(&site->dropped, 0, memory_order_relaxed);
-    if (dropped > 0) {
-        put_field(&line, &TN_LOG_U64("dropped", dropped));
-    }
-    for (size_t i = 0; i < count; i++) {
-        put_field(&line, &fields[i]);
-    }
-    if (line.cut) {
-        put_end(&line, line.json ? ",\"truncated\":true" : " truncated=true");
-    }
-    put_end(&line, line.json ? "}\n" : "\n");
-    send_line(&line);
+    build(&line, level, message, fields, count, dropped);
+    send_text(line.text, line.size);
     errno = saved_errno;
+}
+
+/* ---- batches ---- */
+
+/* At most 4096 bytes of whole lines, so a pipe keeps each write whole. */
+void tn_log_batch_flush(struct tn_log_batch *batch)
+{
+    if (batch->size > 0) {
+        int saved_errno = errno;
+        send_text(batch->text, batch->size);
+        batch->size = 0;
+        errno = saved_errno;
+    }
+}
+
+void tn_log_batch_add(struct tn_log_batch *batch, enum tn_log_level level, const char *message,
+                      const struct tn_log_field *fields, size_t count)
+{
+    struct line line;
+    if (!tn_log_enabled(level)) {
+        return;
+    }
+    build(&line, level, message, fields, count, 0);
+    if (line.size > sizeof(batch->text) - batch->size) {
+        tn_log_batch_flush(batch);
+    }
+    memcpy(batch->text + batch->size, line.text, line.size);
+    batch->size += line.size;
 }
 
 /* ---- settings ---- */

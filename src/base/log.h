@@ -60,6 +60,16 @@ TN_MUST enum tn_err tn_log_level_parse(struct tn_str text, enum tn_log_level *re
 void tn_log_write(struct tn_log_site *site, enum tn_log_level level, const char *message,
                   const struct tn_log_field *fields, size_t count);
 
+/* Lines that must all go out, like an access log: not limited, and gathered, so that a busy turn of
+ * a loop costs a write for some twenty lines. Zeroed: empty. Threads: one at a time per batch. */
+struct tn_log_batch {
+    size_t size;
+    char text[4096];
+};
+void tn_log_batch_add(struct tn_log_batch *batch, enum tn_log_level level, const char *message,
+                      const struct tn_log_field *fields, size_t count);
+void tn_log_batch_flush(struct tn_log_batch *batch);
+
 #define TN_LOG_AT(level, message, ...)                                                             \
     do {                                                                                           \
         if (tn_log_enabled(level)) {                                                               \

@@ -276,5 +276,6 @@ void tn_lane_deinit(struct tn_lane *lane)
         slot_destroy(call);
     }
     lane->idle_count = 0;
+    tn_log_batch_flush(&lane->access_lines);
     tn_block_pool_deinit(&lane->blocks);
 }

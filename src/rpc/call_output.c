@@ -278,10 +278,15 @@ void tn_call_tell_writable(struct tn_call *call)
 static void write_access_line(const struct tn_call *call, unsigned code, uint64_t duration_ns)
 {
     bool grpc = call->info.kind == TN_CALL_GRPC;
-    tn_log_info("call", TN_LOG_VIEW("peer", call->info.peer),
-                TN_LOG_VIEW("method", call->info.method), TN_LOG_VIEW("path", call->info.path),
-                TN_LOG_STR("kind", grpc ? "grpc" : "http"), TN_LOG_U64("code", code),
-                TN_LOG_U64("us", duration_ns / TN_NS_PER_US));
+    const struct tn_log_field fields[] = {
+        TN_LOG_VIEW("peer", call->info.peer),
+        TN_LOG_VIEW("method", call->info.method),
+        TN_LOG_VIEW("path", call->info.path),
+        TN_LOG_STR("kind", grpc ? "grpc" : "http"),
+        TN_LOG_U64("code", code),
+        TN_LOG_U64("us", duration_ns / TN_NS_PER_US),
+    };
+    tn_log_batch_add(&call->lane->access_lines, TN_LOG_INFO, "call", fields, TN_COUNT(fields));
 }
 
 void tn_call_count(struct tn_call *call, unsigned code)

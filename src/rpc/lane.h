@@ -8,6 +8,7 @@
 #ifndef TN_RPC_LANE_H
 #define TN_RPC_LANE_H
 
+#include "base/log.h"
 #include "rpc/block_pool.h"
 #include "rpc/header.h"
 #include "rpc/meter.h"
@@ -26,6 +27,7 @@ struct tn_lane {
     atomic_size_t *buffered_bytes; /* of the server: bodies being received */
     struct tn_str server_header;   /* static */
     bool access_log;
+    struct tn_log_batch access_lines; /* written at the end of a turn */
     uint64_t now_ns;
     struct tn_call *idle_calls;
     size_t idle_count;

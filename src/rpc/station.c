@@ -29,6 +29,7 @@ static void run_hook(struct tn_turn_hook *hook)
         conn->dirty = false;
         tn_conn_flush(conn);
     }
+    tn_log_batch_flush(&station->lane.access_lines);
 }
 
 static void report_drained(struct tn_station *station)

@@ -212,6 +212,45 @@ static void lines_of_threads_never_mix(void **unused)
     }
 }
 
+/* Every line of a batch goes out, in order, in few writes of whole lines. */
+static void a_batch_loses_nothing(void **unused)
+{
+    (void)unused;
+    int ends[2];
+    assert_int_equal(pipe2(ends, O_DIRECT), 0); /* each read gives one write */
+    tn_log_setup(TN_LOG_INFO, TN_LOG_LOGFMT, ends[1]);
+    struct tn_log_batch batch = {0};
+    size_t seen = 0;
+    size_t writes = 0;
+    for (size_t i = 0; i < 2000; i++) {
+        const struct tn_log_field field = TN_LOG_U64("n", i);
+        tn_log_batch_add(&batch, TN_LOG_INFO, "call", &field, 1);
+        tn_log_batch_add(&batch, TN_LOG_DEBUG, "unseen", &field, 1);
+        if (i % 500 != 499) {
+            continue;
+        }
+        tn_log_batch_flush(&batch);
+        tn_log_batch_flush(&batch);
+        while (seen <= i) {
+            char text[4097];
+            ssize_t size = read(ends[0], text, sizeof(text) - 1);
+            assert_true(size > 0 && size <= 4096 && text[size - 1] == '\n');
+            text[size] = '\0';
+            writes++;
+            for (const char *line = text; *line != '\0';) {
+                char wanted[40];
+                snprintf(wanted, sizeof(wanted), " level=info msg=call n=%zu\n", seen++);
+                line = after_time(line, "time=", wanted);
+            }
+        }
+    }
+    assert_int_equal(seen, 2000);
+    assert_true(writes < 2000 / 20);
+    tn_log_setup(TN_LOG_INFO, TN_LOG_LOGFMT, 2);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 static void levels_filter_and_parse(void **unused)
 {
     (void)unused;
@@ -247,6 +286,7 @@ int main(void)
         cmocka_unit_test(long_lines_are_cut_and_say_so),
         cmocka_unit_test(a_storm_is_limited_per_site_and_counted),
         cmocka_unit_test(lines_of_threads_never_mix),
+        cmocka_unit_test(a_batch_loses_nothing),
         cmocka_unit_test(levels_filter_and_parse),
         cmocka_unit_test(a_closed_reader_is_counted_not_fatal),
     };
