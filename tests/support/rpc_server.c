@@ -103,6 +103,19 @@ static void rpc_server_big(void *context, struct tn_call *call)
     tn_call_reply(call, 200, TN_STR_OF("application/octet-stream"), &piece, 1);
 }
 
+/* The verified subject of the client's certificate. */
+static void rpc_server_subject(void *context, struct tn_call *call)
+{
+    struct rpc_server *server = context;
+    atomic_fetch_add(&server->begun, 1);
+    atomic_fetch_add(&server->finished, 1);
+    struct tn_str subject = tn_call_info(call)->peer_subject;
+    char *copy = tn_arena_copy_str(tn_call_arena(call), subject);
+    RPC_CHECK(copy != NULL);
+    struct tn_piece piece = {tn_bytes_make(copy, subject.size), NULL};
+    tn_call_reply(call, 200, TN_STR_OF("text/plain"), &piece, 1);
+}
+
 static void rpc_server_routes(struct rpc_server *server)
 {
     const struct {
@@ -126,6 +139,8 @@ static void rpc_server_routes(struct rpc_server *server)
         RPC_CHECK(tn_server_route_grpc(server->server, tn_str_from(grpc[i].path), &handler) >= 0);
     }
     struct tn_handler echo = {.request = rpc_server_echo, .context = server};
+    struct tn_handler subject = {.request = rpc_server_subject, .context = server};
+    RPC_CHECK(tn_server_route_http(server->server, TN_STR_OF("/subject"), &subject) >= 0);
     struct tn_handler big = {.request = rpc_server_big, .context = server};
     RPC_CHECK(tn_server_route_http(server->server, TN_STR_OF("/echo"), &echo) >= 0);
     RPC_CHECK(tn_server_route_http(server->server, TN_STR_OF("/big"), &big) >= 0);

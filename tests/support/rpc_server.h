@@ -2,7 +2,7 @@
  *
  *   gRPC  /t.E/Unary (echo)  /t.E/Stream (echo each)  /t.E/Hold (answers only when cancelled)
  *         /t.E/Fail (NOT_FOUND "no such thing: 100 %")  /t.E/Flood (a message of n bytes, n in it)
- *   HTTP  /echo (body back)  /big (a body of 1 MiB)
+ *   HTTP  /echo (body back)  /big (a body of 1 MiB)  /subject (of the client's certificate)
  * Handlers run on the server's loop; counts are read by the test's thread. */
 #ifndef TN_TESTS_RPC_SERVER_H
 #define TN_TESTS_RPC_SERVER_H
