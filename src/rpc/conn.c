@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "core/assert.h"
+#include "rpc/call_state.h"
 #include "rpc/conn_http1.h"
 #include "rpc/http2.h"
 #include "rpc/tls_conn.h"
@@ -151,12 +152,25 @@ static void input(struct tn_conn *conn, struct tn_bytes bytes)
     }
 }
 
+/* Whether a peer that sends no more may still get something: the answer to a whole HTTP/1
+ * request. Half a request will never be whole. */
+static bool awaits_answer(const struct tn_conn *conn)
+{
+    if (conn->wire == NULL || conn->wire->http2) {
+        return false;
+    }
+    const struct tn_call *call = conn->wire->calls;
+    while (call != NULL && !call->input_ended && !call->ended) {
+        call = call->next;
+    }
+    return call != NULL;
+}
+
 /* The peer sends no more: HTTP/1.1 may still wait for its answer, anything else is over. */
 static void end_input(struct tn_conn *conn)
 {
     conn->ended = true;
-    bool waits = conn->wire != NULL && conn->wire->call_count > 0 && !conn->wire->http2;
-    if (!waits && conn->rest == NULL) {
+    if (!awaits_answer(conn) && conn->rest == NULL) {
         tn_conn_close(conn);
         return;
     }
@@ -332,7 +346,7 @@ static bool is_over(const struct tn_conn *conn)
     if (conn->wire == NULL) {
         return conn->draining || conn->ended;
     }
-    return conn->wire->i->is_over(conn->wire) || (conn->ended && conn->wire->call_count == 0);
+    return conn->wire->i->is_over(conn->wire) || (conn->ended && !awaits_answer(conn));
 }
 
 void tn_conn_flush(struct tn_conn *conn)
@@ -349,6 +363,10 @@ void tn_conn_flush(struct tn_conn *conn)
     if (is_over(conn)) {
         tn_conn_close(conn);
         return;
+    }
+    if (err == TN_DONE && conn->wire != NULL && conn->wire->last_words && !conn->shut) {
+        conn->shut = true; /* the peer sees the end now, while we still take what it sends */
+        shutdown(conn->fd, SHUT_WR);
     }
     bool reads = !conn->ended && (conn->wire == NULL || !conn->wire->full);
     poll_for(conn, (reads ? UV_READABLE : 0) | (err == TN_DONE ? 0 : UV_WRITABLE));

@@ -34,6 +34,7 @@ struct tn_conn {
     bool dirty;
     bool closing;
     bool ended; /* the peer sends no more */
+    bool shut;  /* we send no more */
     bool draining;
     char sniff[TN_CONN_SNIFF];
     char peer[TN_CONN_PEER];

@@ -108,6 +108,7 @@ static void put_error(struct http1_wire *h1, unsigned status, const char *proble
 static void linger(struct http1_wire *h1)
 {
     h1->closing = true;
+    h1->wire.last_words = true;
     h1->linger_ns = h1->wire.lane->now_ns + LINGER_NS;
     tn_wire_due(&h1->wire, h1->linger_ns);
 }

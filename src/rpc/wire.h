@@ -55,6 +55,7 @@ struct tn_wire {
     bool tls;
     bool http2;
     bool draining;
+    bool last_words;       /* nothing follows what is queued: the sending half may close */
     bool full;             /* reads no more until answers are out */
     bool attention;        /* some call waits for tn_call_resumed or tn_call_tell_writable */
     struct tn_call *calls; /* open ones, newest first */
