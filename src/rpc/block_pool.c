@@ -69,6 +69,8 @@ void tn_block_pool_give(struct tn_block_pool *pool, struct tn_block *block)
     }
     TN_ASSERT(pool->bytes <= pool->bytes_max);
     block->size = 0;
+    /* A user may have moved the start by less than its alignment. */
+    block->data = (uint8_t *)((uintptr_t)block->data & ~(uintptr_t)63);
     pool->idle[class][pool->count[class]++] = block;
     pool->bytes += block->room;
 }

@@ -82,8 +82,9 @@ size_t tn_call_header_count(const struct tn_call *call);
 void tn_call_header_at(const struct tn_call *call, size_t index, struct tn_str *ret_name,
                        struct tn_str *ret_value);
 
-/* Unary gRPC: the decompressed message; HTTP: the body. Never NULL, may be empty; 64-byte aligned
- * start. Lives until finish; ref it to keep it longer. */
+/* Unary gRPC: the decompressed message, which ends at a 64-byte boundary where it came
+ * uncompressed; HTTP: the body, which starts at one. Never NULL, may be empty. Lives until finish;
+ * ref it to keep it longer. */
 struct tn_block *tn_call_body(struct tn_call *call);
 
 struct tn_arena *tn_call_arena(struct tn_call *call);

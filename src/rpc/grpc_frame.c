@@ -23,6 +23,21 @@ void tn_grpc_reader_deinit(struct tn_grpc_reader *reader)
     }
 }
 
+enum { END_ALIGN = 64 };
+
+/* A block whose message will end at a 64-byte boundary. Raw tensors are the last field of an
+ * inference request, so one whose size is a multiple of its element then also begins aligned and is
+ * used in place; at an aligned start it would lie wherever the fields before it end. */
+static enum tn_err take_block(struct tn_grpc_reader *reader, size_t length,
+                              struct tn_block **ret_block)
+{
+    enum tn_err err = tn_block_pool_take(reader->pool, length + END_ALIGN - 1, ret_block);
+    if (err >= 0) {
+        (*ret_block)->data += -length & (END_ALIGN - 1);
+    }
+    return err;
+}
+
 /* Looks at the complete prefix and takes the block. */
 static enum tn_err begin_message(struct tn_grpc_reader *reader)
 {
@@ -33,8 +48,9 @@ static enum tn_err begin_message(struct tn_grpc_reader *reader)
     if (length > reader->message_bytes_max) {
         return TN_LIMIT;
     }
-    size_t room = length < TRUSTED_LENGTH ? length : TRUSTED_LENGTH;
-    enum tn_err err = tn_block_pool_take(reader->pool, room, &reader->message);
+    enum tn_err err = length <= TRUSTED_LENGTH
+                          ? take_block(reader, length, &reader->message)
+                          : tn_block_pool_take(reader->pool, TRUSTED_LENGTH, &reader->message);
     if (err < 0) {
         return err;
     }
@@ -60,7 +76,8 @@ static enum tn_err grow(struct tn_grpc_reader *reader)
     struct tn_block *old = reader->message;
     size_t room = old->room > reader->length / 4 ? reader->length : old->room * 4;
     struct tn_block *larger = NULL;
-    enum tn_err err = tn_block_pool_take(reader->pool, room, &larger);
+    enum tn_err err = room == reader->length ? take_block(reader, room, &larger)
+                                             : tn_block_pool_take(reader->pool, room, &larger);
     if (err < 0) {
         return err;
     }

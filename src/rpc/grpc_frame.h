@@ -4,7 +4,8 @@
  *   PREFIX --5 bytes--> MESSAGE --length bytes--> (message out) PREFIX
  *
  * The length is known before the first byte of a message, so the message is copied once, from the
- * socket's buffer into its own block at a 64-byte boundary, where a tensor can be used in place.
+ * socket's buffer into its own block, so placed that it ends at a 64-byte boundary: raw tensors are
+ * what a request ends with, and can be used in place.
  * A compressed message is then inflated into another block.
  * Memory: one block. Threads: one. Bounds: message_bytes_max, for the stated and for the inflated
  * length; a block is taken as large as stated only up to 4 MiB and grows with what really arrives,

@@ -162,7 +162,9 @@ static void every_cut_gives_the_same_messages(void **state)
                 if (err == TN_DONE) {
                     assert_int_equal(message->size, sizes[count]);
                     assert_memory_equal(message->data, text, message->size);
-                    assert_int_equal((uintptr_t)message->data % 64, 0);
+                    /* The end of what came plain is aligned, the start of what was inflated. */
+                    const uint8_t *edge = message->data + (count < 2 ? message->size : 0);
+                    assert_int_equal((uintptr_t)edge % 64, 0);
                     tn_block_unref(message);
                     count++;
                 }
