@@ -53,7 +53,7 @@ struct tn_ensemble_runner {
     atomic_bool cancels;
     struct tn_model *touched[FLUSH_ROOM]; /* members to flush, with references */
     size_t touched_count;
-    struct tn_reply_wakes wakes;
+    struct tn_reply_wakes *wakes;
 };
 
 static void flush_touched(struct tn_ensemble_runner *runner)
@@ -290,7 +290,7 @@ static void end_run(struct run *run)
     runner->unused = run;
     /* Only now: `pending` bounds the runs, and with them what `replies` must hold. */
     atomic_fetch_sub_explicit(&runner->model->pending, 1, memory_order_relaxed);
-    tn_job_finish(job, &runner->wakes);
+    tn_job_finish(job, runner->wakes);
 }
 
 static void end_if_over(struct run *run)
@@ -309,7 +309,7 @@ static void begin_run(struct tn_ensemble_runner *runner, struct tn_infer_job *jo
         job->output_count = 0;
         job->ended_ns = tn_clock_mono_ns();
         atomic_fetch_sub_explicit(&runner->model->pending, 1, memory_order_relaxed);
-        tn_job_finish(job, &runner->wakes);
+        tn_job_finish(job, runner->wakes);
         return;
     }
     run->job = job;
@@ -381,7 +381,7 @@ static bool turn(struct tn_ensemble_runner *runner)
     }
     look_for_cancelled(runner);
     flush_touched(runner);
-    tn_reply_wake(&runner->wakes);
+    tn_reply_wake(runner->wakes);
     return answers + jobs > 0;
 }
 
@@ -483,6 +483,7 @@ enum tn_err tn_ensemble_runner_create(struct tn_model *model,
     runner->find = options->find;
     runner->find_context = options->find_context;
     runner->parker = &model->instances[0].parker;
+    runner->wakes = &model->instances[0].wakes;
     err = tn_ensemble_init(&runner->ensemble, config, &model->arena, fault);
     /* Every run may have all its steps out at once. */
     size_t room = (size_t)model->batching.queue_max * runner->ensemble.step_count;
@@ -520,6 +521,7 @@ void tn_ensemble_runner_destroy(struct tn_ensemble_runner *runner)
         runner->unused = run->next;
         tn_mem_give(run);
     }
+    tn_infer_settle(); /* a member's instance may be about to wake us once more */
     tn_chan_deinit(&runner->replies);
     tn_mem_give(runner);
 }

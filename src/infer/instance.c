@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "core/assert.h"
 
-enum { DRAIN_ROOM = 128 };
+enum { DRAIN_ROOM = 128, WAKE_DELAY_NS = 20000 };
 
 static struct tn_infer_job *job_of(struct tn_batch_entry *entry)
 {
@@ -90,7 +90,7 @@ static bool choose(struct tn_instance *instance)
     return true;
 }
 
-static void return_expired(struct tn_instance *instance, struct tn_reply_wakes *wakes)
+static void return_expired(struct tn_instance *instance)
 {
     struct tn_batch *batch = &instance->batch;
     uint64_t now = batch->expired_count > 0 ? tn_clock_mono_ns() : 0;
@@ -100,31 +100,46 @@ static void return_expired(struct tn_instance *instance, struct tn_reply_wakes *
         job->output_count = 0;
         tn_fault_set(&job->fault, TN_TIMEOUT, "the deadline passed in the queue");
         atomic_fetch_add_explicit(&instance->model->expired, 1, memory_order_relaxed);
-        tn_job_finish(job, wakes);
+        tn_job_finish(job, &instance->wakes);
     }
     batch->expired_count = 0;
+}
+
+/* A wake-up costs as much as a run of a small model. Under load, with the next batch at hand, it
+ * may wait for some microseconds, so that one serves several short runs. */
+static void wake_owners(struct tn_instance *instance, uint64_t now_ns)
+{
+    bool long_run = instance->ran_ns == 0 || instance->ran_ns > WAKE_DELAY_NS;
+    if (long_run || now_ns - instance->wakes.since_ns > WAKE_DELAY_NS) {
+        tn_reply_wake(&instance->wakes);
+    }
 }
 
 static void run_batch(struct tn_instance *instance)
 {
     struct tn_batch *batch = &instance->batch;
-    struct tn_reply_wakes wakes = {.count = 0};
-    return_expired(instance, &wakes);
+    return_expired(instance);
     uint64_t infer_ns = 0;
     size_t count = batch->count;
+    if (batch->items > instance->ran_items) {
+        tn_reply_wake(&instance->wakes); /* this one may take longer than the last */
+    }
     for (size_t i = 0; i < count; i++) {
         instance->jobs[i] = job_of(batch->jobs[i]);
         atomic_store_explicit(&instance->jobs[i]->state, TN_JOB_RUNNING, memory_order_relaxed);
     }
+    uint64_t ended = 0;
     if (count > 0) {
         tn_instance_execute(instance, count, batch->items, &infer_ns);
+        ended = instance->jobs[0]->ended_ns;
     }
     for (size_t i = 0; i < count; i++) {
-        tn_job_finish(instance->jobs[i], &wakes);
+        tn_job_finish(instance->jobs[i], &instance->wakes);
     }
-    tn_reply_wake(&wakes);
     instance->ran = count > 0;
     instance->ran_ns = infer_ns;
+    instance->ran_items = batch->items;
+    wake_owners(instance, ended);
 }
 
 static uint64_t pause_until(uint64_t until_ns)
@@ -148,11 +163,13 @@ void tn_instance_run(void *context)
         uint64_t until = instance->batch.until_ns;
         pthread_mutex_unlock(&model->lock);
         if (over) {
+            tn_reply_wake(&instance->wakes);
             return;
         }
         if (busy) {
             run_batch(instance);
         } else {
+            tn_reply_wake(&instance->wakes);
             tn_parker_wait(&instance->parker, pause_until(until));
             set_idle(instance, false);
         }

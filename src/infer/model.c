@@ -42,6 +42,7 @@ static void destroy(struct tn_model *model)
         if (instance->runner != NULL) {
             model->backend->runner_destroy(instance->runner);
         }
+        tn_reply_wakes_deinit(&instance->wakes);
         for (size_t k = 0; k < TN_TENSORS_MAX; k++) {
             tn_mem_give(instance->buffers[k].data);
         }
@@ -262,6 +263,7 @@ static enum tn_err make_instances(struct tn_model *model, size_t count, struct t
         model->instances[i].model = model;
         model->instances[i].index = (unsigned)i;
         tn_parker_init(&model->instances[i].parker);
+        tn_reply_wakes_init(&model->instances[i].wakes);
     }
     return TN_OK;
 }

@@ -64,7 +64,7 @@ struct tn_infer_job {
     uint64_t sequence_id;                   /* 0: none */
     struct tn_str sequence_name;            /* or text ids */
     unsigned sequence_flags;                /* TN_SEQUENCE_START, TN_SEQUENCE_END */
-    struct tn_chan *reply; /* receives this job; has room for all jobs its owner has out */
+    struct tn_chan *reply; /* receives this job; has room for all its owner has out; see settle */
     void *user;
     /* the model fills */
     struct tn_fault fault; /* code TN_OK: outputs are valid */
@@ -118,6 +118,10 @@ void tn_infer_flush(struct tn_model *model);
 
 /* A queued job comes back with TN_CANCELLED soon; a running one when its run ends. */
 void tn_infer_cancel(struct tn_infer_job *job);
+
+/* Before a reply channel's memory goes: waits until nobody will wake it for a job that is back
+ * already. Not for an I/O loop in service; lasts about as long as one batch's replies. */
+void tn_infer_settle(void);
 
 /* Counters for ModelStatistics and /stats; monotonic since load. */
 struct tn_model_stats {

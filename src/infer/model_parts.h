@@ -35,6 +35,18 @@ struct tn_gather_buffer {
     size_t room;
 };
 
+/* Who must be woken for jobs given back, and the proof that nobody's channel is touched late: the
+ * epoch is odd from the first push until the last wake. */
+struct tn_reply_wakes {
+    struct tn_chan *chans[8];
+    size_t count;
+    uint64_t since_ns; /* when the first of them was given back */
+    atomic_uint epoch;
+    struct tn_reply_wakes *next, *prev; /* of all that tn_infer_settle looks at */
+};
+void tn_reply_wakes_init(struct tn_reply_wakes *wakes);
+void tn_reply_wakes_deinit(struct tn_reply_wakes *wakes);
+
 struct tn_instance {
     struct tn_model *model;
     unsigned index;
@@ -43,8 +55,10 @@ struct tn_instance {
     struct tn_thread thread;
     struct tn_infer_job *solo; /* runs alone now; under the model's lock */
     struct tn_batch batch;
+    struct tn_reply_wakes wakes;
     bool ran; /* `batch` ran in ran_ns (0: failed), not yet learnt */
     uint64_t ran_ns;
+    uint64_t ran_items;
     uint64_t shrunk_ns;                           /* when its runs last gave arena memory back */
     struct tn_block *block;                       /* of the outputs of the batch that runs */
     struct tn_infer_job *jobs[TN_BATCH_JOBS_MAX]; /* of the batch that runs */
@@ -96,10 +110,6 @@ void tn_model_wake_one(void *model);
 void tn_model_drain(struct tn_model *model); /* queue into batcher; under the lock */
 
 /* reply.c: gives a job back, with its fault set or outputs filled. Quiet: without a wake-up. */
-struct tn_reply_wakes {
-    struct tn_chan *chans[8];
-    size_t count;
-};
 void tn_job_return(struct tn_infer_job *job, struct tn_reply_wakes *wakes);
 /* The same for a job that was accepted: first lets go of what it held in the model. */
 void tn_job_finish(struct tn_infer_job *job, struct tn_reply_wakes *wakes);

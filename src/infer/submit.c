@@ -111,7 +111,7 @@ static bool withdraw(struct tn_model *model, struct tn_infer_job *job)
 void tn_infer_cancel(struct tn_infer_job *job)
 {
     struct tn_model *model = job->model;
-    struct tn_reply_wakes wakes = {.count = 0};
+    struct tn_reply_wakes wakes;
     if (model->ensemble != NULL) {
         tn_ensemble_cancel(model->ensemble, job);
         return;
@@ -125,7 +125,12 @@ void tn_infer_cancel(struct tn_infer_job *job)
     job->ended_ns = tn_clock_mono_ns();
     job->output_count = 0;
     tn_fault_set(&job->fault, TN_CANCELLED, "the request was cancelled");
-    tn_job_finish(job, &wakes);
+    tn_reply_wakes_init(&wakes);
+    if (model->carried != NULL) {
+        tn_carried_leave(model, job, &wakes);
+        tn_model_wake_one(model); /* the next of its sequence may have come into the queue */
+    }
+    tn_job_return(job, &wakes); /* from here on the owner may let go of the model */
     tn_reply_wake(&wakes);
-    tn_model_wake_one(model); /* the next of its sequence may have come into the queue */
+    tn_reply_wakes_deinit(&wakes);
 }
