@@ -126,33 +126,34 @@ def grpc_body(message):
     return b"\0" + len(data).to_bytes(4, "big") + data
 
 
-def record(bench, figure, value, unit, better="lower", goal=None, peer=None, peer_value=None):
-    """Keeps one figure; returns the line for people."""
+def record(bench, figure, value, unit, better="lower", goal=None, peer=None, peer_value=None,
+           ratio_goal=None):
+    """Keeps one figure and prints its line; `ratio_goal` is how many times better than the peer."""
     row = {"bench": bench, "figure": figure, "value": round(value, 4), "unit": unit,
            "better": better}
+    said = f"{bench:20} {figure:26} {value:>11.2f} {unit:<8}"
     if goal is not None:
         row["goal"] = goal
+        met = value <= goal if better == "lower" else value >= goal
+        verdict = "met" if met else "NOT MET"
+        said += f" goal {'<=' if better == 'lower' else '>='} {goal:g} {verdict}"
     if peer is not None:
         row["peer"] = peer
         if peer_value is None:
             row["peer_missing"] = True
+            said += f" {peer}: missing"
         else:
-            row["peer_value"] = round(peer_value, 4)
             ratio = peer_value / value if better == "lower" else value / peer_value
+            row["peer_value"] = round(peer_value, 4)
             row["ratio"] = round(ratio, 3)
+            said += f" {peer} {peer_value:.2f}: {ratio:.2f}x"
+            if ratio_goal is not None:
+                row["ratio_goal"] = ratio_goal
+                said += f", goal >= {ratio_goal:g}x {'met' if ratio >= ratio_goal else 'NOT MET'}"
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     with RESULTS.open("a") as out:
         out.write(json.dumps(row) + "\n")
-    met = ""
-    if goal is not None:
-        met = "met" if (value <= goal if better == "lower" else value >= goal) else "NOT MET"
-    line = f"{bench:28} {figure:26} {value:>12.2f} {unit:<14}"
-    if goal is not None:
-        line += f" goal {'<=' if better == 'lower' else '>='} {goal:g} {met}"
-    if peer is not None:
-        said = "missing" if peer_value is None else f"{peer_value:.2f} ({row['ratio']:.1f}x)"
-        line += f"   {peer}: {said}"
-    print(line, flush=True)
+    print(said, flush=True)
     return row
 
 

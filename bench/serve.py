@@ -127,12 +127,13 @@ def report_shape(bench, result, goal, ratio):
         f.record(bench, "inferences_per_cpu_second", 1e6 / ours, "/cpu-s", "higher", 1e6 / goal)
         plain = result["tenon-unbatched"]
         f.record(bench, "unbatched_per_cpu_second", 1e6 / plain, "/cpu-s", "higher", 60000)
+    report_peers(bench, "cpu_us_per_inference", result, ratio)
+
+
+def report_peers(bench, figure, result, ratio):
     for name in ("grpc++", "grpc-go"):
-        theirs = result[name]
-        if theirs is None:
-            f.record(bench, "ratio", 0.0, "x", "higher", peer=name)
-        else:
-            f.record(bench, f"ratio_{name}", theirs / ours, "x", "higher", ratio)
+        f.record(bench, f"{figure}_to_{name}", result["tenon"], "us", peer=name,
+                 peer_value=result[name], ratio_goal=ratio)
 
 
 def section_large(rounds, scale):
@@ -152,9 +153,7 @@ def section_large(rounds, scale):
         )
         ours = result["tenon"]
         f.record("serve.large", "cpu_us_602kb_tcp", ours, "us", goal=300)
-        for name in ("grpc++", "grpc-go"):
-            if result[name] is not None:
-                f.record("serve.large", f"ratio_{name}", result[name] / ours, "x", "higher", 2.0)
+        report_peers("serve.large", "cpu_us_602kb_tcp", result, 2.0)
         with bodies.shared_tensor(servers["tenon"].grpc) as body:
             shm = [
                 f.Load(servers["tenon"].grpc, INFER, body, 8, 4, requests, f.GRPC_HEADERS).run(
