@@ -8,7 +8,7 @@
 
 enum { PLACES_FIRST = 16 };
 
-void tn_table_init(struct tn_table *table, size_t count_max, const struct tn_siphash_key *secret)
+void tn_table_init(struct tn_table *table, size_t count_max, const struct tn_hash_key *secret)
 {
     TN_ASSERT(count_max > 0);
 
@@ -30,7 +30,7 @@ void tn_table_deinit(struct tn_table *table)
 
 static uint64_t hash_of(const struct tn_table *table, struct tn_bytes key)
 {
-    return tn_siphash(&table->secret, key) | 1; /* 0 means empty; 63 bits are enough */
+    return tn_siphash_of(&table->secret, key).low | 1; /* 0 means empty; 63 bits are enough */
 }
 
 /* The bits above the marker choose the home. */

@@ -11,8 +11,8 @@
 #ifndef TN_BASE_TABLE_H
 #define TN_BASE_TABLE_H
 
-#include "base/siphash.h"
 #include "core/err.h"
+#include "core/hash.h"
 
 struct tn_table_place {
     uint64_t hash; /* 0: empty */
@@ -25,12 +25,12 @@ struct tn_table {
     size_t mask; /* places - 1; with no places 0 */
     size_t count;
     size_t count_max;
-    struct tn_siphash_key secret;
+    struct tn_hash_key secret;
 };
 
 /* `secret` NULL: a random one, as anything that takes keys from outside must; a fixed one makes
  * simulations repeat. Takes no memory until the first put. */
-void tn_table_init(struct tn_table *table, size_t count_max, const struct tn_siphash_key *secret);
+void tn_table_init(struct tn_table *table, size_t count_max, const struct tn_hash_key *secret);
 void tn_table_deinit(
     struct tn_table *table); /* NULL or zeroed is accepted; values are the caller's */
 

@@ -1,5 +1,4 @@
-/* The hash table against an oracle, its hash against OpenSSL's, its bounds, its growth without
- * memory; and the object pool. */
+/* The hash table against an oracle, its bounds, its growth without memory; and the object pool. */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/pool.h"
@@ -7,8 +6,6 @@
 #include "base/table.h"
 #include "core/assert.h"
 
-#include <openssl/core_names.h>
-#include <openssl/evp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -22,39 +19,6 @@ static uint64_t seed_of_run(void)
     uint64_t seed = given != NULL ? strtoull(given, NULL, 0) : tn_clock_wall_ns();
     printf("TN_SEED=%llu\n", (unsigned long long)seed);
     return seed;
-}
-
-static void siphash_is_openssls(void **unused)
-{
-    (void)unused;
-    EVP_MAC *mac = EVP_MAC_fetch(NULL, "SIPHASH", NULL);
-    assert_non_null(mac);
-    EVP_MAC_CTX *context = EVP_MAC_CTX_new(mac);
-    struct tn_random random;
-    tn_random_seed(&random, seed_of_run());
-    for (size_t size = 0; size < 200; size++) {
-        struct tn_siphash_key key;
-        uint8_t data[200];
-        tn_random_fill(&random, &key, sizeof(key));
-        tn_random_fill(&random, data, sizeof(data));
-        unsigned c_rounds = 1, d_rounds = 3;
-        size_t out_size = 8;
-        OSSL_PARAM params[] = {OSSL_PARAM_construct_uint("c-rounds", &c_rounds),
-                               OSSL_PARAM_construct_uint("d-rounds", &d_rounds),
-                               OSSL_PARAM_construct_size_t(OSSL_MAC_PARAM_SIZE, &out_size),
-                               OSSL_PARAM_construct_end()};
-        uint8_t bytes[16];
-        for (size_t i = 0; i < 16; i++) {
-            bytes[i] = (uint8_t)(key.words[i / 8] >> 8 * (i % 8));
-        }
-        uint8_t out[8];
-        assert_int_equal(EVP_MAC_init(context, bytes, 16, params), 1);
-        assert_int_equal(EVP_MAC_update(context, data, size), 1);
-        assert_int_equal(EVP_MAC_final(context, out, &out_size, sizeof(out)), 1);
-        assert_true(tn_siphash(&key, tn_bytes_make(data, size)) == tn_load_le64(out));
-    }
-    EVP_MAC_CTX_free(context);
-    EVP_MAC_free(mac);
 }
 
 enum { KEYS = 400, STEPS = 200000 };
@@ -110,7 +74,7 @@ static void empty_and_odd_keys_are_keys(void **unused)
     (void)unused;
     char keys_of_own[1];
     struct tn_table table;
-    tn_table_init(&table, 10, &(struct tn_siphash_key){{1, 2}});
+    tn_table_init(&table, 10, &(struct tn_hash_key){1, 2});
     assert_null(tn_table_get(&table, tn_bytes_make(NULL, 0)));
     assert_null(tn_table_remove(&table, tn_bytes_make("x", 1)));
     assert_int_equal(tn_table_put(&table, tn_bytes_make(NULL, 0), &table), TN_OK);
@@ -215,7 +179,6 @@ static void the_pool_without_memory_gives_null(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(siphash_is_openssls),
         cmocka_unit_test(any_history_agrees_with_the_oracle),
         cmocka_unit_test(empty_and_odd_keys_are_keys),
         cmocka_unit_test(without_memory_a_put_changes_nothing),
