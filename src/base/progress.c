@@ -19,6 +19,7 @@ struct tn_progress {
     uint64_t began_ns;
     uint64_t next_ns; /* nothing is written before */
     bool terminal;
+    bool time;
 };
 
 /* "950", "1.2k", "34M". */
@@ -58,29 +59,46 @@ static void put_bar(struct tn_buf *out, double share, unsigned columns)
     tn_buf_put_text(out, "] ");
 }
 
+static void put_amount(struct tn_buf *out, const struct tn_progress_view *view, uint64_t amount)
+{
+    if (view->time) {
+        put_seconds(out, (double)amount / (double)TN_NS_PER_S);
+    } else {
+        tn_buf_printf(out, "%llu", (unsigned long long)amount);
+    }
+}
+
+/* What stands behind the bar. */
+static void put_tail(struct tn_buf *out, const struct tn_progress_view *view, double share)
+{
+    double seconds = (double)view->elapsed_ns / (double)TN_NS_PER_S;
+    double rate = seconds > 0 ? (double)view->done / seconds : 0;
+    if (view->total > 0) {
+        tn_buf_printf(out, "%3.0f %%  ", share * 100);
+    }
+    put_amount(out, view, view->done);
+    if (view->total > 0) {
+        tn_buf_put_byte(out, '/');
+        put_amount(out, view, view->total);
+    }
+    if (rate > 0 && !view->time) {
+        tn_buf_put_text(out, "  ");
+        put_count(out, rate);
+        tn_buf_put_text(out, "/s");
+    }
+    if (rate > 0 && view->total > view->done) {
+        tn_buf_put_text(out, "  ");
+        put_seconds(out, (double)(view->total - view->done) / rate);
+        tn_buf_put_text(out, " left");
+    }
+}
+
 void tn_progress_render(const struct tn_progress_view *view, struct tn_buf *out)
 {
     struct tn_buf tail = {0};
-    double seconds = (double)view->elapsed_ns / (double)TN_NS_PER_S;
-    double rate = seconds > 0 ? (double)view->done / seconds : 0;
     double share = view->total > 0 ? (double)view->done / (double)view->total : 0;
     share = share > 1 ? 1 : share;
-    if (view->total > 0) {
-        tn_buf_printf(&tail, "%3.0f %%  %llu/%llu", share * 100, (unsigned long long)view->done,
-                      (unsigned long long)view->total);
-    } else {
-        tn_buf_printf(&tail, "%llu", (unsigned long long)view->done);
-    }
-    if (rate > 0) {
-        tn_buf_put_text(&tail, "  ");
-        put_count(&tail, rate);
-        tn_buf_put_text(&tail, "/s");
-    }
-    if (rate > 0 && view->total > view->done) {
-        tn_buf_put_text(&tail, "  ");
-        put_seconds(&tail, (double)(view->total - view->done) / rate);
-        tn_buf_put_text(&tail, " left");
-    }
+    put_tail(&tail, view, share);
     tn_buf_printf(out, "%s  ", view->label);
     size_t used = strlen(view->label) + 2 + tail.size + 4;
     if (view->total > 0 && view->width >= used + BAR_MIN) {
@@ -96,7 +114,8 @@ static void draw(const struct tn_progress *progress, uint64_t now)
     struct tn_progress_view view = {.label = progress->label,
                                     .done = progress->done,
                                     .total = progress->total,
-                                    .elapsed_ns = now - progress->began_ns};
+                                    .elapsed_ns = now - progress->began_ns,
+                                    .time = progress->time};
     if (progress->terminal) {
         struct winsize size;
         bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
@@ -121,6 +140,16 @@ struct tn_progress *tn_progress_begin(struct tn_arena *arena, const char *label,
         progress->began_ns = tn_clock_mono_ns();
         progress->terminal = isatty(STDERR_FILENO) == 1;
         progress->next_ns = progress->began_ns + (progress->terminal ? REDRAW_NS : LINE_NS);
+    }
+    return progress;
+}
+
+struct tn_progress *tn_progress_begin_time(struct tn_arena *arena, const char *label,
+                                           uint64_t total_ns, bool enabled)
+{
+    struct tn_progress *progress = tn_progress_begin(arena, label, total_ns, enabled);
+    if (progress != NULL) {
+        progress->time = true;
     }
     return progress;
 }

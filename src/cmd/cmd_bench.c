@@ -266,7 +266,7 @@ static void on_tick(struct tn_timer *timer)
         return;
     }
     begin_due(bench, now_ns);
-    tn_progress_set(bench->progress, (now_ns - bench->begun_ns) / TN_NS_PER_MS);
+    tn_progress_set(bench->progress, now_ns - bench->begun_ns);
     tn_timer_arm(timer, now_ns + (bench->options->rate > 0.0 ? TN_NS_PER_MS / 4 : TN_NS_PER_MS));
 }
 
@@ -351,9 +351,9 @@ static int run(const void *given, struct tn_arena *arena)
     if (err == TN_OK) {
         bench->authorization =
             (struct tn_header){TN_STR("authorization"), tn_str_from(session.authorization)};
-        bench->progress = tn_progress_begin(
-            arena, options->question.model,
-            (options->warmup_ns + options->duration_ns) / TN_NS_PER_MS, !options->json);
+        bench->progress =
+            tn_progress_begin_time(arena, options->question.model,
+                                   options->warmup_ns + options->duration_ns, !options->json);
         err = load(bench, &session, arena, &fault);
         tn_progress_end(bench->progress);
     }

@@ -16,15 +16,17 @@ static void lines(void **unused)
         struct tn_progress_view view;
         const char *text;
     } rows[] = {
-        {{"load", 0, 100, 0, 0}, "load    0 %  0/100"},
-        {{"load", 46, 100, 23 * TN_NS_PER_S, 0}, "load   46 %  46/100  2/s  27s left"},
-        {{"load", 100, 100, TN_NS_PER_S, 0}, "load  100 %  100/100  100/s"},
-        {{"load", 200, 100, TN_NS_PER_S, 0}, "load  100 %  200/100  200/s"},
-        {{"x", 1234, 0, TN_NS_PER_S, 80}, "x  1234  1.2k/s"},
-        {{"x", 999600, 0, TN_NS_PER_S, 80}, "x  999600  1.0M/s"},
-        {{"x", 1, 200, TN_NS_PER_S, 0}, "x    0 %  1/200  1/s  3m19s left"},
-        {{"x", 1, 9001, TN_NS_PER_S, 0}, "x    0 %  1/9001  1/s  2h30m left"},
-        {{"x", 5, 10, 0, 50}, "x  [================>               ]  50 %  5/10"},
+        {{"load", 0, 100, 0, 0, false}, "load    0 %  0/100"},
+        {{"load", 46, 100, 23 * TN_NS_PER_S, 0, false}, "load   46 %  46/100  2/s  27s left"},
+        {{"load", 100, 100, TN_NS_PER_S, 0, false}, "load  100 %  100/100  100/s"},
+        {{"load", 200, 100, TN_NS_PER_S, 0, false}, "load  100 %  200/100  200/s"},
+        {{"t", 2 * TN_NS_PER_S, 5 * TN_NS_PER_S, 2 * TN_NS_PER_S, 0, true},
+         "t   40 %  2s/5s  3s left"},
+        {{"x", 1234, 0, TN_NS_PER_S, 80, false}, "x  1234  1.2k/s"},
+        {{"x", 999600, 0, TN_NS_PER_S, 80, false}, "x  999600  1.0M/s"},
+        {{"x", 1, 200, TN_NS_PER_S, 0, false}, "x    0 %  1/200  1/s  3m19s left"},
+        {{"x", 1, 9001, TN_NS_PER_S, 0, false}, "x    0 %  1/9001  1/s  2h30m left"},
+        {{"x", 5, 10, 0, 50, false}, "x  [================>               ]  50 %  5/10"},
     };
     for (size_t i = 0; i < TN_COUNT(rows); i++) {
         struct tn_buf out = {0};
@@ -42,7 +44,7 @@ static void a_bar_never_exceeds_the_width(void **unused)
         for (uint64_t done = 0; done <= 1000; done += 125) {
             struct tn_buf bare = {0};
             struct tn_buf out = {0};
-            struct tn_progress_view view = {"label", done, 1000, 7 * TN_NS_PER_S, 0};
+            struct tn_progress_view view = {"label", done, 1000, 7 * TN_NS_PER_S, 0, false};
             tn_progress_render(&view, &bare);
             view.width = width;
             tn_progress_render(&view, &out);
