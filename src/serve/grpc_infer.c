@@ -102,7 +102,7 @@ static enum tn_err begin(struct tn_service *service, struct tn_call *call, struc
     if (err != TN_OK) {
         return err;
     }
-    tn_tracing_begin(service, &unary->request, call);
+    tn_tracing_begin(service, &unary->request, call, arena);
     err = tn_serve_lane_submit(with.lane, &unary->request, fault);
     if (err != TN_OK) {
         unary->request.job.output_count = 0;

@@ -244,7 +244,7 @@ static enum tn_err begin(struct stream *stream, struct item *item)
     if (err != TN_OK) {
         return err;
     }
-    tn_tracing_begin(stream->service, &item->request, stream->call);
+    tn_tracing_begin(stream->service, &item->request, stream->call, &item->arena);
     err = tn_serve_lane_submit(stream->lane, &item->request, fault);
     if (err != TN_OK) {
         item->request.job.output_count = 0;

@@ -21,6 +21,8 @@ struct tn_oip_infer_parameter;
 struct tn_oip_infer_parameter_entry;
 struct tn_oip_model_infer_request;
 
+struct tn_trace_mark;
+
 /* How one output shall be answered. */
 struct tn_request_output {
     size_t index;         /* of the model's outputs */
@@ -38,6 +40,7 @@ struct tn_request {
     struct tn_request_output *asked; /* parallel to job.outputs */
     struct tn_shm_region **regions;
     size_t region_count;
+    struct tn_trace_mark *trace; /* NULL: not traced; serve/tracing.h */
 };
 
 struct tn_request_source {

@@ -229,7 +229,7 @@ static enum tn_err begin(struct tn_rest_call *rest)
     if (err != TN_OK) {
         return err;
     }
-    tn_tracing_begin(service, &holder->request, rest->call);
+    tn_tracing_begin(service, &holder->request, rest->call, rest->with.arena);
     err = set_binary(rest, &message, &holder->request);
     if (err == TN_OK) {
         err = tn_serve_lane_submit(rest->with.lane, &holder->request, &rest->fault);

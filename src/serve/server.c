@@ -7,9 +7,11 @@
 #include "base/args.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/random.h"
 #include "base/thread.h"
 #include "core/assert.h"
 #include "export/metrics_endpoint.h"
+#include "export/otlp_push.h"
 #include "export/process_metrics.h"
 #include "proto/inference.pb.h"
 #include "rpc/reflection.h"
@@ -19,7 +21,10 @@
 #include "serve/health_feed.h"
 #include "serve/rest.h"
 #include "serve/service.h"
+#include "serve/tracing.h"
 #include "telemetry/metrics.h"
+#include "telemetry/otlp.h"
+#include "telemetry/trace.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -47,6 +52,9 @@ struct server {
     struct tn_metrics_endpoint *endpoint;
     struct tn_health_feed *feed;
     struct tn_reflection *reflection;
+    struct tn_tracer *tracer;
+    struct tn_otlp_push *push;
+    struct tn_otlp_source source;
     struct tn_store_order pokes[LOOPS_MAX];
     atomic_bool announced;
     uint64_t began_ns;
@@ -162,6 +170,46 @@ static enum tn_err make_service(struct server *server, struct tn_fault *fault)
     }
     if (err == TN_NOMEM) {
         tn_fault_set(fault, TN_NOMEM, "no memory for the server");
+    }
+    return err;
+}
+
+/* Traces into a file, spans and metrics to a collector; each only when asked for. */
+static enum tn_err make_tracing(struct server *server, struct tn_fault *fault)
+{
+    const struct tn_serve_options *options = server->options;
+    static const struct tn_otlp_attribute resource[] = {
+        {TN_STR("service.name"), TN_STR("tenon-serve")},
+    };
+    struct tn_tracing_options tracing = {.file = options->trace_file};
+    enum tn_err err = TN_OK;
+    server->source = (struct tn_otlp_source){
+        .resource = resource,
+        .resource_count = TN_COUNT(resource),
+        .scope_name = TN_STR("tenon"),
+        .scope_version = tn_str_from(server->version),
+        .start_ns = tn_clock_wall_ns(),
+    };
+    if (options->otlp_url != NULL) {
+        struct tn_tracer_options tracer = {.rate = options->otlp_sample};
+        tn_random_secure(tracer.seed, sizeof(tracer.seed));
+        err = tn_tracer_create(&tracer, &server->tracer);
+        tracing.tracer = server->tracer;
+    }
+    if (err == TN_OK && options->otlp_url != NULL) {
+        struct tn_otlp_push_options push = {.loop = server->loops[0],
+                                            .url = options->otlp_url,
+                                            .metrics = server->metrics,
+                                            .tracer = server->tracer,
+                                            .source = &server->source};
+        err = tn_otlp_push_create(&push, &server->push, fault);
+    }
+    if (err == TN_OK && (options->trace_file != NULL || server->tracer != NULL)) {
+        err = tn_tracing_create(&tracing, &server->service.tracing, fault);
+    }
+    if (err == TN_OK && options->trace_file != NULL) {
+        tn_settings_trace_start(&server->service.settings, options->trace_file,
+                                options->trace_rate);
     }
     return err;
 }
@@ -362,6 +410,9 @@ static void server_deinit(struct server *server)
     tn_server_destroy(server->rpc);
     tn_reflection_destroy(server->reflection);
     tn_health_feed_destroy(server->feed);
+    tn_otlp_push_destroy(server->push);
+    tn_tracing_destroy(server->service.tracing);
+    tn_tracer_destroy(server->tracer);
     tn_metrics_endpoint_destroy(server->endpoint);
     for (size_t i = 0; i < server->loop_count; i++) {
         tn_serve_lane_deinit(&server->lanes[i]);
@@ -406,6 +457,9 @@ static enum tn_err make_base(struct server *server, struct tn_fault *fault)
 static enum tn_err make_front(struct server *server, struct tn_fault *fault)
 {
     enum tn_err err = make_tls(server, fault);
+    if (err == TN_OK) {
+        err = make_tracing(server, fault);
+    }
     if (err == TN_OK) {
         err = make_rpc(server, fault);
     }

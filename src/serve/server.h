@@ -42,6 +42,8 @@ struct tn_serve_options {
     const char *onnxruntime; /* path of the library */
     const char *trace_file;
     unsigned trace_rate;
+    const char *otlp_url;
+    double otlp_sample;
     enum tn_log_level log_level;
     enum tn_log_format log_format;
     bool access_log;

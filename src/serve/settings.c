@@ -192,6 +192,18 @@ enum tn_err tn_settings_trace_set(struct tn_settings *settings, struct tn_str mo
     return err;
 }
 
+void tn_settings_trace_start(struct tn_settings *settings, const char *file, unsigned rate)
+{
+    pthread_mutex_lock(&settings->lock);
+    settings->all.rate = rate > 0 ? rate : RATE_DEFAULT;
+    settings->all.timestamps = rate > 0;
+    size_t size = strlen(file);
+    size = size < TN_SETTINGS_PATH_MAX ? size : TN_SETTINGS_PATH_MAX - 1;
+    memcpy(settings->all.file, file, size);
+    note_tracing(settings);
+    pthread_mutex_unlock(&settings->lock);
+}
+
 bool tn_settings_sample_slow(struct tn_settings *settings, struct tn_str model,
                              struct tn_trace_settings *ret_settings)
 {

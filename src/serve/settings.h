@@ -45,6 +45,9 @@ void tn_settings_deinit(struct tn_settings *settings);
 void tn_settings_trace_get(struct tn_settings *settings, struct tn_str model,
                            struct tn_trace_settings *ret_settings);
 
+/* At start: the operator's file, and one of `rate` requests (0: none until somebody asks). */
+void tn_settings_trace_start(struct tn_settings *settings, const char *file, unsigned rate);
+
 /* Sets one; `count` 0 puts it back to what it inherits. TN_INVALID, TN_LIMIT. */
 TN_MUST enum tn_err tn_settings_trace_set(struct tn_settings *settings, struct tn_str model,
                                           struct tn_str key, const struct tn_str *values,
