@@ -442,8 +442,32 @@ static void what_is_written_is_read_back(void **unused)
     tn_buf_deinit(&buf);
 }
 
-int main(void)
+/* Seeds for fuzz/http1.c: its first byte says which side, the rest is the wire. */
+static int write_corpus(const char *folder)
 {
+    for (size_t i = 0; i < TN_COUNT(requests) + TN_COUNT(responses); i++) {
+        bool response = i >= TN_COUNT(requests);
+        const char *in = response ? responses[i - TN_COUNT(requests)].in : requests[i].in;
+        char path[400];
+        snprintf(path, sizeof(path), "%s/seed-%03zu", folder, i);
+        FILE *file = fopen(path, "wb");
+        if (file == NULL) {
+            return 1;
+        }
+        fputc(response ? 1 : 4, file);
+        fwrite(in, 1, strlen(in), file);
+        if (fclose(file) != 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 3 && strcmp(argv[1], "--corpus") == 0) {
+        return write_corpus(argv[2]);
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_give_the_same_at_every_cut),
         cmocka_unit_test(responses_give_the_same_at_every_cut),
