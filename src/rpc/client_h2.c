@@ -30,6 +30,7 @@ struct h2_wire {
     int32_t section_stream; /* whose header section is being received */
     bool section_kept;      /* all its fields go to the user, not only ours */
     bool section_broken;    /* too large */
+    struct tn_out *out;     /* during collect */
     bool out_full;
     unsigned http_status; /* of the section */
     struct tn_buf text;   /* of the section's fields */
@@ -281,7 +282,8 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *frame, const ui
 {
     (void)session;
     struct h2_wire *h2 = user;
-    struct tn_out *out = source->ptr;
+    (void)source;
+    struct tn_out *out = h2->out;
     struct tn_client_call *call = call_of(h2, frame->hd.stream_id);
     if (call == NULL) {
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
@@ -348,8 +350,7 @@ static enum tn_err h2_begin(struct tn_client_wire *wire, struct tn_client_call *
     nghttp2_nv pairs[OWN_HEADERS_MAX + TN_CLIENT_HEADERS_MAX];
     char timeout[TN_GRPC_TIMEOUT_ROOM];
     size_t count = fill_pairs(h2, call, pairs, timeout);
-    nghttp2_data_provider provider = {.source = {.ptr = &wire->client->out},
-                                      .read_callback = on_read};
+    nghttp2_data_provider provider = {.read_callback = on_read};
     int32_t stream = nghttp2_submit_request(h2->session, NULL, pairs, count,
                                             call->no_body ? NULL : &provider, call);
     if (stream < 0) {
@@ -398,6 +399,7 @@ static enum tn_err h2_receive(struct tn_client_wire *wire, uint8_t *data, size_t
 static enum tn_err h2_collect(struct tn_client_wire *wire, struct tn_out *out)
 {
     struct h2_wire *h2 = h2_of(wire);
+    h2->out = out;
     h2->out_full = false;
     for (;;) {
         if (!tn_client_out_fits(out, FRAME_BYTES_MAX)) {
