@@ -50,6 +50,7 @@ static void destroy(struct tn_model *model)
     tn_mem_give(model->instances);
     tn_ensemble_runner_destroy(model->ensemble);
     tn_carried_destroy(model->carried);
+    tn_cached_destroy(model->cached);
     if (model->program != NULL) {
         model->backend->unload(model->program);
     }
@@ -427,6 +428,16 @@ static enum tn_err build(struct tn_model *model, const struct tn_model_options *
         ensemble ? build_ensemble(model, options, fault) : build_onnx(model, options, fault);
     if (err != TN_OK) {
         return err;
+    }
+    if (options->config->cache.enabled) {
+        if (model->carried != NULL) {
+            return tn_fault_set(fault, TN_INVALID,
+                                "a model with carried state cannot have a cache");
+        }
+        err = tn_cached_create(&options->config->cache, &model->cached, fault);
+        if (err != TN_OK) {
+            return err;
+        }
     }
     if (ensemble) { /* one thread, always the same */
         model->queue.waker = tn_parker_waker(&model->instances[0].parker);

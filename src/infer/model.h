@@ -80,6 +80,8 @@ struct tn_infer_job {
     struct tn_tensor *run_inputs; /* by the signature: `inputs`, or `frame` with state filled in */
     struct tn_tensor *frame;
     struct tn_sequence_request turn;
+    struct tn_cache_entry *filling, *waiting_for;
+    struct tn_infer_job *next_waiting;
 };
 
 struct tn_engine; /* ONNX Runtime's environment, one a process: infer/engine.h */

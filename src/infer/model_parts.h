@@ -13,6 +13,7 @@
 #include "core/hash.h"
 #include "infer/backend.h"
 #include "infer/batcher.h"
+#include "infer/cached.h"
 #include "infer/carried.h"
 #include "infer/ensemble_run.h"
 #include "infer/plan.h"
@@ -92,6 +93,7 @@ struct tn_model {
     size_t started; /* instances whose threads run */
     struct tn_model_metrics *metrics;
     struct tn_carried *carried;          /* NULL: no state between requests */
+    struct tn_cached *cached;            /* NULL: no response cache */
     struct tn_ensemble_runner *ensemble; /* NULL: a model of its own */
     char gap_a[64];
     atomic_size_t pending; /* accepted, not begun */
@@ -113,6 +115,7 @@ void tn_model_drain(struct tn_model *model); /* queue into batcher; under the lo
 void tn_job_return(struct tn_infer_job *job, struct tn_reply_wakes *wakes);
 /* The same for a job that was accepted: first lets go of what it held in the model. */
 void tn_job_finish(struct tn_infer_job *job, struct tn_reply_wakes *wakes);
+void tn_job_let_go(struct tn_infer_job *job, struct tn_reply_wakes *wakes);
 void tn_reply_wake(struct tn_reply_wakes *wakes);
 
 /* execute.c: runs the instance's `jobs`, fills their outputs or faults, counts. */

@@ -26,6 +26,16 @@ void tn_model_stats(const struct tn_model *model, struct tn_model_stats *ret_sta
         sum.last_inference_ms = last > sum.last_inference_ms ? last : sum.last_inference_ms;
     }
     sum.queue_count = sum.success_count + sum.fail_count;
+    if (model->cached != NULL) {
+        struct tn_cached_stats cache;
+        tn_cached_stats(model->cached, &cache);
+        sum.cache_hit_count = cache.hits;
+        sum.cache_hit_ns = cache.hit_ns;
+        sum.cache_miss_count = cache.misses;
+        sum.cache_miss_ns = cache.miss_ns;
+        sum.success_count += cache.hits;
+        sum.success_ns += cache.hit_ns;
+    }
     sum.rejected_count = read_counter(&model->rejected);
     sum.cancelled_count = read_counter(&model->cancelled);
     sum.pending = atomic_load_explicit(&model->pending, memory_order_relaxed);

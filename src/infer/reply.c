@@ -78,12 +78,20 @@ void tn_job_return(struct tn_infer_job *job, struct tn_reply_wakes *wakes)
     }
 }
 
-void tn_job_finish(struct tn_infer_job *job, struct tn_reply_wakes *wakes)
+void tn_job_let_go(struct tn_infer_job *job, struct tn_reply_wakes *wakes)
 {
     struct tn_model *model = job->model;
+    if (model->cached != NULL) {
+        tn_cached_leave(model, job, wakes);
+    }
     if (model->carried != NULL) {
         tn_carried_leave(model, job, wakes);
     }
+}
+
+void tn_job_finish(struct tn_infer_job *job, struct tn_reply_wakes *wakes)
+{
+    tn_job_let_go(job, wakes);
     tn_job_return(job, wakes);
 }
 

@@ -77,6 +77,9 @@ enum tn_err tn_infer_submit(struct tn_model *model, struct tn_infer_job *job,
             return err == TN_AGAIN ? TN_OK : refuse(model, job, err);
         }
     }
+    if (model->cached != NULL && tn_cached_enter(model, job) != TN_OK) {
+        return TN_OK; /* answered already, or with another's run */
+    }
     tn_job_classify(model, job);
     tn_job_enqueue(model, job);
     return TN_OK;
@@ -92,6 +95,9 @@ static bool withdraw(struct tn_model *model, struct tn_infer_job *job)
 {
     if (model->carried != NULL && tn_carried_forget(model->carried, job)) {
         return true; /* it waited for its turn in a sequence */
+    }
+    if (model->cached != NULL && tn_cached_forget(model->cached, job)) {
+        return true; /* it waited for another's run */
     }
     pthread_mutex_lock(&model->lock);
     tn_model_drain(model); /* it may still be in the queue */
@@ -126,10 +132,8 @@ void tn_infer_cancel(struct tn_infer_job *job)
     job->output_count = 0;
     tn_fault_set(&job->fault, TN_CANCELLED, "the request was cancelled");
     tn_reply_wakes_init(&wakes);
-    if (model->carried != NULL) {
-        tn_carried_leave(model, job, &wakes);
-        tn_model_wake_one(model); /* the next of its sequence may have come into the queue */
-    }
+    tn_job_let_go(job, &wakes);
+    tn_model_wake_one(model);   /* the next of its sequence may have come into the queue */
     tn_job_return(job, &wakes); /* from here on the owner may let go of the model */
     tn_reply_wake(&wakes);
     tn_reply_wakes_deinit(&wakes);
