@@ -29,6 +29,17 @@ void tn_client_calls_add(struct tn_client_calls *list, struct tn_client_call *ca
     list->count++;
 }
 
+static void calls_add_first(struct tn_client_calls *list, struct tn_client_call *call)
+{
+    TN_ASSERT(call->list == NULL);
+    call->list = list;
+    call->previous = NULL;
+    call->next = list->first;
+    *(list->first != NULL ? &list->first->previous : &list->last) = call;
+    list->first = call;
+    list->count++;
+}
+
 void tn_client_calls_remove(struct tn_client_call *call)
 {
     struct tn_client_calls *list = call->list;
@@ -154,6 +165,7 @@ enum tn_err tn_client_call_create(struct tn_client *client, const struct tn_clie
     call->user = request->user;
     call->no_body = request->kind == TN_CALL_HTTP && request->no_body;
     call->last_queued = call->no_body;
+    call->replayable = call->no_body;
     call->head_request = request->kind == TN_CALL_HTTP && tn_str_is(request->method, "HEAD");
     tn_piece_queue_init(&call->queue);
     tn_grpc_reader_init(&call->reader, &client->blocks, client->options.message_bytes_max,
@@ -167,10 +179,20 @@ enum tn_err tn_client_call_create(struct tn_client *client, const struct tn_clie
     return TN_OK;
 }
 
+static void drop_replay(struct tn_client_call *call)
+{
+    for (size_t i = 0; i < call->replay_count; i++) {
+        tn_block_unref(call->replay[i].owner);
+    }
+    call->replay_count = 0;
+    call->replayable = false;
+}
+
 void tn_client_call_destroy(struct tn_client_call *call)
 {
     struct tn_client *client = call->client;
     TN_ASSERT(call->list == NULL);
+    drop_replay(call);
     tn_piece_queue_deinit(&call->queue);
     tn_grpc_reader_deinit(&call->reader);
     tn_block_pool_give(&client->blocks, call->body);
@@ -276,6 +298,18 @@ static enum tn_err queue_pieces(struct tn_client_call *call, const struct tn_pie
                                     : queue_borrowed(call, pieces, count, size);
 }
 
+/* Holds the request while nobody has seen it: everything that is queued, when that is all. */
+static void keep_replay(struct tn_client_call *call)
+{
+    const struct tn_piece_queue *queue = &call->queue;
+    call->replayable = queue->more == NULL;
+    for (size_t i = 0; call->replayable && i < queue->count; i++) {
+        size_t at = (queue->first + i) & (queue->room - 1);
+        call->replay[call->replay_count++] =
+            (struct tn_piece){queue->few[at].bytes, tn_block_ref(queue->few[at].owner)};
+    }
+}
+
 enum tn_err tn_client_send(struct tn_client_call *call, const struct tn_piece *pieces, size_t count,
                            bool last)
 {
@@ -283,6 +317,8 @@ enum tn_err tn_client_send(struct tn_client_call *call, const struct tn_piece *p
         return TN_CLOSED;
     }
     TN_ASSERT(!call->last_queued);
+    bool whole = last && !call->begun_sending;
+    call->begun_sending = true;
     if (count > 0) {
         enum tn_err err = queue_pieces(call, pieces, count);
         if (err < 0) {
@@ -290,6 +326,9 @@ enum tn_err tn_client_send(struct tn_client_call *call, const struct tn_piece *p
         }
     }
     call->last_queued = last;
+    if (whole) {
+        keep_replay(call);
+    }
     if (call->wire != NULL) {
         call->wire->i->output(call->wire, call);
         tn_client_mark_dirty(call->client);
@@ -337,6 +376,7 @@ void tn_client_call_collect(struct tn_client_call *call, struct tn_out *out, siz
 bool tn_client_call_headers(struct tn_client_call *call, unsigned http_status,
                             const struct tn_header *headers, size_t count)
 {
+    drop_replay(call);
     call->headers_done = true;
     call->http_status = http_status;
     if (call->events->headers != NULL) {
@@ -452,23 +492,30 @@ void tn_client_call_fail(struct tn_client_call *call, enum tn_err err, const cha
     tn_client_call_end(call, &end);
 }
 
-void tn_client_call_requeue(struct tn_client_call *call)
+bool tn_client_call_requeue(struct tn_client_call *call)
 {
-    struct tn_client_calls *waiting = &call->client->waiting;
-    struct tn_client_calls later = *waiting;
+    if (!call->replayable || call->requeued) {
+        return false;
+    }
+    tn_piece_queue_deinit(&call->queue);
+    if (tn_piece_queue_reserve(&call->queue, call->replay_count) < 0) {
+        return false;
+    }
+    for (size_t i = 0; i < call->replay_count; i++) {
+        tn_piece_queue_push(&call->queue, call->replay[i]); /* the reference passes */
+    }
+    call->replay_count = 0;
     tn_client_calls_remove(call);
     call->wire = NULL;
     call->state = TN_CLIENT_CALL_WAITING;
     call->requeued = true;
-    /* In front of the others: take them out and put them in behind it. */
-    *waiting = (struct tn_client_calls){0};
-    tn_client_calls_add(waiting, call);
-    call->next = later.first;
-    waiting->count += later.count;
-    if (later.first != NULL) {
-        later.first->previous = call;
-        waiting->last = later.last;
-    }
+    call->replayable = false;
+    call->last_sent = false;
+    call->stalled = false;
+    call->answered = false;
+    calls_add_first(&call->client->waiting, call);
+    tn_client_mark_dirty(call->client);
+    return true;
 }
 
 static struct tn_client_end grpc_end(const struct tn_client_call *call)

@@ -348,8 +348,10 @@ static void on_poll(uv_poll_t *poll, int status, int events)
         finish_connecting(conn);
         return;
     }
-    if (status < 0) {
-        note_failure(conn, TN_UNAVAILABLE, "the connection broke", uv_strerror(status));
+    if (status < 0) { /* libuv saw an error and watches no more; what came before it counts */
+        while (conn->failed == TN_OK && read_once(conn)) {
+        }
+        note_failure(conn, TN_UNAVAILABLE, "the connection broke", "");
         return;
     }
     if ((events & UV_WRITABLE) != 0 && conn->rest != NULL) {

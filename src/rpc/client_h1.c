@@ -46,7 +46,6 @@ static enum tn_err h1_begin(struct tn_client_wire *wire, struct tn_client_call *
     h1->chunked = false;
     h1->interim = false;
     h1->answering = false;
-    call->last_sent = false; /* a call that was put back had sent all */
     tn_http1_set_head_request(&h1->parser, call->head_request);
     return TN_OK;
 }
@@ -253,9 +252,11 @@ static void h1_eof(struct tn_client_wire *wire)
         finish(h1, call, false);
         return;
     }
-    /* A server may close an idle connection just when a request is on its way. */
-    if (!h1->answering && h1->served && call->no_body && !call->requeued) {
-        tn_client_call_requeue(call);
+    /* A server may close an idle connection just when a request is on its way. What may have been
+     * done already must do no harm when it is done again. */
+    bool safe = tn_str_is(call->method, "GET") || tn_str_is(call->method, "HEAD");
+    if (!h1->answering && h1->served && safe) {
+        (void)tn_client_call_requeue(call);
     }
 }
 

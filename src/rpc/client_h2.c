@@ -248,6 +248,10 @@ static int on_close(nghttp2_session *session, int32_t stream, uint32_t code, voi
         tn_client_call_complete(call);
         return 0;
     }
+    /* Refused, or above the last stream of a GOAWAY: the server has not looked at it. */
+    if (code == NGHTTP2_REFUSED_STREAM && !call->headers_done && tn_client_call_requeue(call)) {
+        return 0;
+    }
     struct tn_client_end end = end_of_reset(code);
     tn_client_call_end(call, &end);
     return 0;

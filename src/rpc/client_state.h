@@ -55,6 +55,7 @@ struct tn_client_call {
     bool wait_for_ready;
     bool no_body;
     bool head_request;
+    bool begun_sending;
     bool last_queued;  /* the user sends no more */
     bool last_sent;    /* and all of it is in the output */
     bool blocked;      /* tn_client_send said TN_AGAIN */
@@ -63,7 +64,7 @@ struct tn_client_call {
     bool has_status;   /* grpc_status came */
     bool native;       /* gRPC: the answer's content type says so */
     bool answered;     /* the response is complete */
-    bool requeued;     /* went back to waiting once, as the kept-alive connection was stale */
+    bool requeued;     /* went back to waiting once */
     bool sent;
     unsigned http_status;
     enum tn_grpc_status grpc_status;
@@ -73,6 +74,10 @@ struct tn_client_call {
     struct tn_header *headers;
     size_t header_count;
     struct tn_piece_queue queue;
+    /* A request that was sent at once, again, while the server may not have looked at it. */
+    struct tn_piece replay[TN_PIECE_QUEUE_FEW];
+    size_t replay_count;
+    bool replayable;
     struct tn_grpc_reader reader; /* gRPC */
     struct tn_block *body;        /* HTTP; NULL: nothing yet */
     struct tn_client_end end;     /* ENDING: message is static or `message` */
@@ -80,8 +85,7 @@ struct tn_client_call {
     _Alignas(16) char inline_text[TN_CLIENT_INLINE_TEXT];
 };
 
-/* A protocol on one connection; no socket, no clock. Callbacks of calls run inside receive, collect
- * and eof only. */
+/* A protocol on one connection. Callbacks of calls run inside receive, collect and eof only. */
 struct tn_client_wire_i {
     /* Whether another call can begin now. */
     bool (*is_free)(const struct tn_client_wire *wire);
@@ -182,14 +186,14 @@ bool tn_client_call_headers(struct tn_client_call *call, unsigned http_status,
 bool tn_client_call_data(struct tn_client_call *call, struct tn_bytes bytes);
 void tn_client_call_complete(struct tn_client_call *call);
 
-/* Back to waiting, in front: nothing of it was answered and it is safe to send again. */
-void tn_client_call_requeue(struct tn_client_call *call);
+/* Back to waiting, in front, once: the server did not look at it. False: it cannot be sent again.
+ */
+bool tn_client_call_requeue(struct tn_client_call *call);
 
-/* Ends an open call from a wire's callback: drops the stream first. */
+/* Ends an open call from a wire's callback; drops the stream first. */
 void tn_client_call_fail(struct tn_client_call *call, enum tn_err err, const char *message);
 
-/* Moves up to `size` bytes of the call's queue to `out`, which has room: see
- * tn_client_out_fits. Runs `writable` when the queue fell low. */
+/* Moves `size` bytes of the queue to `out`, which fits them. May run `writable`. */
 void tn_client_call_collect(struct tn_client_call *call, struct tn_out *out, size_t size);
 bool tn_client_out_fits(const struct tn_out *out, size_t size);
 
