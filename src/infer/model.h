@@ -19,6 +19,7 @@
 
 struct tn_model;
 struct tn_metrics;
+struct tn_trace_context; /* telemetry/traceparent.h */
 
 /* One input or output of the model, without data. The batch dimension is included in `shape`
  * (as -1) when `batched`. */
@@ -64,6 +65,7 @@ struct tn_infer_job {
     uint64_t sequence_id;                   /* 0: none */
     struct tn_str sequence_name;            /* or text ids */
     unsigned sequence_flags;                /* TN_SEQUENCE_START, TN_SEQUENCE_END */
+    const struct tn_trace_context *trace;   /* of a sampled span, for exemplars; NULL: none */
     struct tn_chan *reply; /* receives this job; has room for all its owner has out; see settle */
     void *user;
     /* the model fills */

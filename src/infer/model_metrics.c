@@ -9,6 +9,7 @@
 #include "core/assert.h"
 #include "infer/model_parts.h"
 #include "telemetry/metrics.h"
+#include "telemetry/traceparent.h"
 
 #include <stdio.h>
 
@@ -149,6 +150,17 @@ static uint64_t bytes_of(const struct tn_tensor *tensors, size_t count)
     return bytes;
 }
 
+/* With the trace that shows an example, when there is one. */
+static void observe_request(struct tn_metric *seconds, const struct tn_infer_job *job)
+{
+    double spent = 1e-9 * (double)(job->ended_ns - job->queued_ns);
+    if (job->trace != NULL) {
+        tn_metric_observe_traced(seconds, spent, job->trace->trace_id, job->trace->span_id);
+    } else {
+        tn_metric_observe(seconds, spent);
+    }
+}
+
 void tn_model_metrics_ran(struct tn_model_metrics *metrics, struct tn_infer_job *const *jobs,
                           size_t count, uint64_t items)
 {
@@ -158,8 +170,7 @@ void tn_model_metrics_ran(struct tn_model_metrics *metrics, struct tn_infer_job 
     uint64_t taken = 0, given = 0;
     for (size_t i = 0; i < count; i++) {
         const struct tn_infer_job *job = jobs[i];
-        tn_metric_observe(metrics->request_seconds,
-                          1e-9 * (double)(job->ended_ns - job->queued_ns));
+        observe_request(metrics->request_seconds, job);
         tn_metric_observe(metrics->queue_seconds,
                           1e-9 * (double)(job->started_ns - job->queued_ns));
         taken += bytes_of(job->inputs, job->input_count);
@@ -204,7 +215,8 @@ static void histograms_make(struct tn_model_metrics *metrics, struct maker *make
         series_make(maker, (struct tn_metric_options){
                                .kind = TN_METRIC_HISTOGRAM,
                                .name = "tenon_infer_request_seconds",
-                               .help = "Time of a request in the model: queue, run and outputs."});
+                               .help = "Time of a request in the model: queue, run and outputs.",
+                               .exemplars = true});
     metrics->queue_seconds =
         series_make(maker, (struct tn_metric_options){.kind = TN_METRIC_HISTOGRAM,
                                                       .name = "tenon_infer_queue_seconds",

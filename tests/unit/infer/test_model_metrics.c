@@ -5,6 +5,7 @@
 #include "onnx_writer.h"
 #include "owner.h"
 #include "telemetry/prometheus.h"
+#include "telemetry/traceparent.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -47,11 +48,13 @@ static double value_of(struct tn_metrics *metrics, const char *name, const char 
     return value;
 }
 
-static void run_one(struct tn_model *model, struct owner *owner, int64_t items)
+static void run_one(struct tn_model *model, struct owner *owner, int64_t items,
+                    const struct tn_trace_context *trace)
 {
     static const int32_t zeros[8 * 16];
     struct test_job job;
     test_job_init(&job, owner);
+    job.job.trace = trace;
     const int64_t dims[] = {items, 16};
     size_t size = (size_t)items * 64;
     test_job_input(&job, "INPUT0", TN_DTYPE_INT32, dims, 2, zeros, size);
@@ -71,9 +74,9 @@ static void metrics_say_what_the_statistics_say(void **unused)
     owner_init(&owner);
     struct tn_model *model = load(metrics, &fault);
     for (unsigned i = 0; i < 10; i++) {
-        run_one(model, &owner, 1);
+        run_one(model, &owner, 1, NULL);
     }
-    run_one(model, &owner, 8);
+    run_one(model, &owner, 8, NULL);
     struct test_job wrong;
     test_job_init(&wrong, &owner);
     assert_int_equal(tn_infer_submit(model, &wrong.job, &fault), TN_INVALID);
@@ -110,6 +113,35 @@ static void metrics_say_what_the_statistics_say(void **unused)
     tn_metrics_destroy(metrics);
 }
 
+static void a_traced_request_is_an_example(void **unused)
+{
+    (void)unused;
+    struct tn_metrics *metrics;
+    struct tn_fault fault = {0};
+    struct owner owner;
+    assert_int_equal(tn_metrics_create(&metrics), TN_OK);
+    owner_init(&owner);
+    struct tn_model *model = load(metrics, &fault);
+    struct tn_trace_context context = {.flags = TN_TRACE_SAMPLED};
+    memset(context.trace_id, 0x12, sizeof(context.trace_id));
+    memset(context.span_id, 0x34, sizeof(context.span_id));
+    run_one(model, &owner, 1, NULL);
+    run_one(model, &owner, 1, &context);
+    struct tn_buf buf;
+    tn_buf_init(&buf, 0);
+    assert_int_equal(tn_prometheus_encode(metrics, TN_PROMETHEUS_OPENMETRICS, &buf), TN_OK);
+    tn_buf_put_byte(&buf, '\0');
+    const char *example =
+        strstr((const char *)buf.data, " # {trace_id=\"12121212121212121212121212121212\","
+                                       "span_id=\"3434343434343434\"} 0.0");
+    assert_non_null(example);
+    assert_null(strstr(example + sizeof(" # {trace_id"), "trace_id")); /* one, in one bucket */
+    tn_buf_deinit(&buf);
+    tn_model_unref(model);
+    owner_deinit(&owner);
+    tn_metrics_destroy(metrics);
+}
+
 static void a_reload_counts_on_while_both_are_there(void **unused)
 {
     (void)unused;
@@ -119,13 +151,13 @@ static void a_reload_counts_on_while_both_are_there(void **unused)
     assert_int_equal(tn_metrics_create(&metrics), TN_OK);
     owner_init(&owner);
     struct tn_model *old = load(metrics, &fault);
-    run_one(old, &owner, 1);
+    run_one(old, &owner, 1, NULL);
     struct tn_model *fresh = load(metrics, &fault);
-    run_one(fresh, &owner, 1);
-    run_one(old, &owner, 1);
+    run_one(fresh, &owner, 1, NULL);
+    run_one(old, &owner, 1, NULL);
     assert_true(value_of(metrics, "nv_inference_count", "") == 3);
     tn_model_unref(old);
-    run_one(fresh, &owner, 1);
+    run_one(fresh, &owner, 1, NULL);
     assert_true(value_of(metrics, "nv_inference_count", "") == 4);
     tn_model_unref(fresh);
     owner_deinit(&owner);
@@ -150,6 +182,7 @@ static int run_all(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(metrics_say_what_the_statistics_say),
+        cmocka_unit_test(a_traced_request_is_an_example),
         cmocka_unit_test(a_reload_counts_on_while_both_are_there),
         cmocka_unit_test(names_that_are_taken_fail_the_load),
     };
