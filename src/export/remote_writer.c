@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "core/assert.h"
 #include "export/target.h"
+#include "proto/remote.pb.h"
 #include "telemetry/remote_write.h"
 #include "telemetry/snappy.h"
 
@@ -25,6 +26,7 @@ struct tn_remote_writer {
     struct tn_push *push;
     struct tn_timer timer;
     struct tn_remote_write round;
+    struct tn_remote_label external[TN_REMOTE_EXTERNAL_MAX];
     bool collecting;
     uint64_t due_ns; /* of the next round */
     struct tn_buf plain, packed;
@@ -73,7 +75,7 @@ static void writer_step(struct tn_timer *timer)
         writer->collecting = true;
         writer->round = (struct tn_remote_write){
             .metrics = writer->options.metrics,
-            .external = writer->options.external,
+            .external = writer->external,
             .external_count = writer->options.external_count,
             .timestamp_ms = (int64_t)(wall_ns / TN_NS_PER_MS),
         };
@@ -149,6 +151,10 @@ enum tn_err tn_remote_writer_create(const struct tn_remote_writer_options *optio
     writer->options = *options;
     if (writer->options.interval_ns == 0) {
         writer->options.interval_ns = 15 * TN_NS_PER_S;
+    }
+    for (size_t i = 0; i < options->external_count; i++) {
+        writer->external[i].name = options->external[i].name;
+        writer->external[i].value = options->external[i].value;
     }
     tn_buf_init(&writer->plain, BODY_MAX);
     tn_buf_init(&writer->packed, BODY_MAX);

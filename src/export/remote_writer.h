@@ -11,8 +11,12 @@
 
 #include "export/push.h"
 
-struct tn_remote_label;
 struct tn_remote_writer;
+
+struct tn_remote_writer_label {
+    struct tn_str name;
+    struct tn_str value;
+};
 
 struct tn_remote_writer_options {
     struct tn_loop *loop;
@@ -21,7 +25,7 @@ struct tn_remote_writer_options {
     const char *ca_file;
     const struct tn_header *headers; /* authorization and the like; copied */
     size_t header_count;
-    const struct tn_remote_label *external; /* job, instance; outlives the writer */
+    const struct tn_remote_writer_label *external; /* job, instance; the texts outlive it */
     size_t external_count;
     uint64_t interval_ns; /* [15 s] */
     uint64_t timeout_ns;  /* [10 s] */

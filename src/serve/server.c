@@ -19,6 +19,7 @@
 #include "rpc/tls.h"
 #include "serve/grpc_service.h"
 #include "serve/health_feed.h"
+#include "serve/remote_feed.h"
 #include "serve/rest.h"
 #include "serve/service.h"
 #include "serve/tracing.h"
@@ -54,6 +55,7 @@ struct server {
     struct tn_reflection *reflection;
     struct tn_tracer *tracer;
     struct tn_otlp_push *push;
+    struct tn_remote_feed *remote_feed;
     struct tn_otlp_source source;
     struct tn_store_order pokes[LOOPS_MAX];
     atomic_bool announced;
@@ -201,7 +203,8 @@ static enum tn_err make_tracing(struct server *server, struct tn_fault *fault)
                                             .url = options->otlp_url,
                                             .metrics = server->metrics,
                                             .tracer = server->tracer,
-                                            .source = &server->source};
+                                            .source = &server->source,
+                                            .metrics_interval_ns = options->otlp_interval_ns};
         err = tn_otlp_push_create(&push, &server->push, fault);
     }
     if (err == TN_OK && (options->trace_file != NULL || server->tracer != NULL)) {
@@ -322,6 +325,19 @@ static enum tn_err listen_all(struct server *server, struct tn_fault *fault)
     return err;
 }
 
+/* After listening, since the metrics port is part of who we are. */
+static enum tn_err make_remote_feed(struct server *server, struct tn_fault *fault)
+{
+    struct tn_remote_feed_options feed = {
+        .loop = server->loops[0],
+        .metrics = server->metrics,
+        .url = server->options->remote_write_url,
+        .interval_ns = server->options->remote_write_interval_ns,
+        .port = server->metrics_port,
+    };
+    return feed.url != NULL ? tn_remote_feed_create(&feed, &server->remote_feed, fault) : TN_OK;
+}
+
 /* --- Signals --- */
 static void stop_loops(struct server *server)
 {
@@ -411,6 +427,7 @@ static void server_deinit(struct server *server)
     tn_reflection_destroy(server->reflection);
     tn_health_feed_destroy(server->feed);
     tn_otlp_push_destroy(server->push);
+    tn_remote_feed_destroy(server->remote_feed);
     tn_tracing_destroy(server->service.tracing);
     tn_tracer_destroy(server->tracer);
     tn_metrics_endpoint_destroy(server->endpoint);
@@ -468,6 +485,9 @@ static enum tn_err make_front(struct server *server, struct tn_fault *fault)
     }
     if (err == TN_OK) {
         err = listen_all(server, fault);
+    }
+    if (err == TN_OK) {
+        err = make_remote_feed(server, fault);
     }
     return err == TN_OK ? watch_signals(server) : err;
 }

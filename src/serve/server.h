@@ -44,6 +44,9 @@ struct tn_serve_options {
     unsigned trace_rate;
     const char *otlp_url;
     double otlp_sample;
+    uint64_t otlp_interval_ns;
+    const char *remote_write_url;
+    uint64_t remote_write_interval_ns;
     enum tn_log_level log_level;
     enum tn_log_format log_format;
     bool access_log;

@@ -124,6 +124,7 @@ void tn_tracing_begin(struct tn_service *service, struct tn_request *request,
     if (kept != NULL) {
         *kept = mark;
         request->trace = kept;
+        request->job.trace = mark.to_tracer ? &kept->context : NULL;
     }
 }
 

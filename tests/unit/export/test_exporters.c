@@ -4,7 +4,6 @@
 #include "export/otlp_push.h"
 #include "export/remote_writer.h"
 #include "proto/otlp.pb.h"
-#include "proto/remote.pb.h"
 #include "telemetry/otlp.h"
 
 #include "receiver.h"
@@ -133,7 +132,7 @@ static struct tn_remote_writer *remote_open(struct tn_loop *loop, struct tn_metr
                                             const char *url)
 {
     static const struct tn_header token = {TN_STR("authorization"), TN_STR("Bearer x")};
-    static const struct tn_remote_label external = {TN_STR("job"), TN_STR("tenon")};
+    static const struct tn_remote_writer_label external = {TN_STR("job"), TN_STR("tenon")};
     struct tn_remote_writer_options options = {
         .loop = loop,
         .metrics = metrics,
