@@ -263,6 +263,7 @@ void tn_lane_init(struct tn_lane *lane, const struct tn_lane_options *options)
     lane->server_header = options->server_header;
     lane->access_log = options->access_log;
     tn_block_pool_init(&lane->blocks, BLOCKS_KEPT);
+    tn_small_pool_init(&lane->small);
 }
 
 void tn_lane_deinit(struct tn_lane *lane)
@@ -278,4 +279,5 @@ void tn_lane_deinit(struct tn_lane *lane)
     lane->idle_count = 0;
     tn_log_batch_flush(&lane->access_lines);
     tn_block_pool_deinit(&lane->blocks);
+    tn_small_pool_deinit(&lane->small);
 }

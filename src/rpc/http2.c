@@ -369,33 +369,29 @@ static const struct tn_wire_i http2_i = {
     .consumed = consumed,
 };
 
-static void *mem_take(size_t size, void *context)
+static void *mem_take(size_t size, void *pool)
 {
-    (void)context;
-    return tn_mem_take(size);
+    return tn_small_pool_take(pool, size);
 }
 
-static void mem_give(void *memory, void *context)
+static void mem_give(void *memory, void *pool)
 {
-    (void)context;
-    tn_mem_give(memory);
+    tn_small_pool_give(pool, memory);
 }
 
-static void *mem_take_zeroed(size_t count, size_t size, void *context)
+static void *mem_take_zeroed(size_t count, size_t size, void *pool)
 {
-    (void)context;
-    return tn_mem_take_zeroed(count, size);
+    return tn_small_pool_take_zeroed(pool, count, size);
 }
 
-static void *mem_resize(void *memory, size_t size, void *context)
+static void *mem_resize(void *memory, size_t size, void *pool)
 {
-    (void)context;
-    return tn_mem_resize(memory, size);
+    return tn_small_pool_resize(pool, memory, size);
 }
 
 static enum tn_err open_session(struct tn_http2 *h2)
 {
-    nghttp2_mem mem = {NULL, mem_take, mem_give, mem_take_zeroed, mem_resize};
+    nghttp2_mem mem = {&h2->wire.lane->small, mem_take, mem_give, mem_take_zeroed, mem_resize};
     nghttp2_session_callbacks *callbacks = NULL;
     nghttp2_option *option = NULL;
     if (nghttp2_session_callbacks_new(&callbacks) != 0) {

@@ -14,6 +14,7 @@
 #include "rpc/meter.h"
 #include "rpc/out.h"
 #include "rpc/server.h"
+#include "rpc/small_pool.h"
 
 enum { TN_LANE_HEADERS = 128 };
 
@@ -33,6 +34,7 @@ struct tn_lane {
     size_t idle_count;
     size_t call_count; /* alive, idle ones not counted */
     struct tn_block_pool blocks;
+    struct tn_small_pool small;                /* nghttp2's memory */
     struct tn_header headers[TN_LANE_HEADERS]; /* scratch of the HTTP/1 parsers */
 };
 
