@@ -10,6 +10,7 @@
 #include "core/assert.h"
 #include "infer/model_metrics.h"
 #include "infer/model_parts.h"
+#include "infer/warmup.h"
 
 #include <stdio.h>
 #include <sys/random.h>
@@ -336,6 +337,10 @@ static enum tn_err build_onnx(struct tn_model *model, const struct tn_model_opti
     if (err != TN_OK) {
         return err;
     }
+    err = tn_warmup_run(model, options, fault);
+    if (err != TN_OK) {
+        return err;
+    }
     judge_shapes(model);
     start_batcher(model);
     model->shrink = config->session.shrink && config->session.arena;
@@ -353,6 +358,9 @@ static enum tn_err build_ensemble(struct tn_model *model, const struct tn_model_
     enum tn_err err = make_instances(model, 1, fault);
     model->batching = options->config->batching;
     model->batching.batch_max = 0;
+    if (err == TN_OK && options->config->warmup_count > 0) {
+        return tn_fault_set(fault, TN_INVALID, "an ensemble is warmed up by its members");
+    }
     memset(model->plan.input_axes, TN_PLAN_SHARED, sizeof(model->plan.input_axes));
     if (err == TN_OK) {
         err = tn_ensemble_runner_create(model, options, &model->ensemble, fault);

@@ -94,6 +94,7 @@ struct tn_model_options {
     uint64_t version;
     struct tn_block *bytes; /* the model file, hashed and loaded from here; NULL for an ensemble */
     const struct tn_model_config *config; /* copied */
+    const char *directory; /* where files named in model.yaml lie (warm-up data); NULL: nowhere */
     struct tn_metrics *metrics;
     /* Ensemble: finds the member models, with a reference; called at submit, any thread. */
     enum tn_err (*find)(void *context, struct tn_str name, int64_t version,

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "core/assert.h"
 #include "infer/gather.h"
+#include "infer/made_up.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -106,14 +107,8 @@ struct probe {
     struct tn_run_input inputs[TN_TENSORS_MAX];
     struct tn_run_output together[TN_TENSORS_MAX];
     struct tn_run_output single[ITEMS][TN_TENSORS_MAX];
-    uint64_t random;
+    struct tn_made_up values;
 };
-
-static uint64_t next_random(struct probe *probe)
-{
-    probe->random = probe->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-    return probe->random >> 33;
-}
 
 static struct tn_shape input_shape(const struct probe *probe, size_t i, int64_t items)
 {
@@ -128,48 +123,12 @@ static struct tn_shape input_shape(const struct probe *probe, size_t i, int64_t 
     return shape;
 }
 
-/* Values that any model can take: fractions for floats, 0 and 1 for the rest. */
-static void fill_random(struct probe *probe, enum tn_dtype dtype, uint8_t *to, uint64_t elements,
-                        float scale)
-{
-    size_t size = tn_dtype_size(dtype);
-    for (uint64_t i = 0; i < elements; i++) {
-        uint64_t random = next_random(probe);
-        uint64_t whole = random & 1;
-        float real = (float)(random & 0xffff) / 65536.0F * scale;
-        double wide = (double)real;
-        switch (dtype) {
-        case TN_DTYPE_FP32:
-            memcpy(to + i * size, &real, size);
-            break;
-        case TN_DTYPE_FP64:
-            memcpy(to + i * size, &wide, size);
-            break;
-        case TN_DTYPE_FP16:
-            whole = 0x3800 | (random & 0x3ff); /* 0.5 to 1 */
-            memcpy(to + i * size, &whole, size);
-            break;
-        case TN_DTYPE_BF16:
-            whole = 0x3f00 | (random & 0x7f);
-            memcpy(to + i * size, &whole, size);
-            break;
-        case TN_DTYPE_BYTES: /* one digit with its length */
-            memcpy(to + i * 5, "\1\0\0\0", 4);
-            to[i * 5 + 4] = (uint8_t)('0' + whole);
-            break;
-        default:
-            memcpy(to + i * size, &whole, size);
-            break;
-        }
-    }
-}
-
 static enum tn_err make_input(struct probe *probe, size_t i)
 {
     enum tn_dtype dtype = probe->info->inputs[i].dtype;
     struct tn_shape shape = input_shape(probe, i, 1);
     uint64_t elements = 0;
-    size_t element = dtype == TN_DTYPE_BYTES ? 5 : tn_dtype_size(dtype);
+    size_t element = tn_made_up_size(dtype);
     int axis = probe->plan->input_axes[i];
     if (tn_shape_elements(&shape, &elements) != TN_OK || elements > INPUT_SIZE_MAX / element) {
         return TN_LIMIT;
@@ -184,13 +143,13 @@ static enum tn_err make_input(struct probe *probe, size_t i)
     probe->apart[0][i] = memory;
     probe->apart[1][i] = memory + size;
     probe->both[i] = memory + size * ITEMS;
-    fill_random(probe, dtype, memory, elements, 1);
+    tn_made_up_fill(&probe->values, dtype, memory, elements, 1);
     if (axis == TN_PLAN_SHARED) {
         memcpy(memory + size, memory, size);
         memcpy(probe->both[i], memory, size);
         return TN_OK;
     }
-    fill_random(probe, dtype, memory + size, elements, item_two_scale);
+    tn_made_up_fill(&probe->values, dtype, memory + size, elements, item_two_scale);
     struct tn_stride stride = tn_stride_of(&shape, (size_t)axis, element);
     for (size_t k = 0; k < ITEMS; k++) {
         tn_gather(stride, probe->apart[k][i], 1, probe->both[i], ITEMS, k);
@@ -387,7 +346,7 @@ enum tn_err tn_plan_probe(const struct tn_backend *backend, void *runner,
     probe->runner = runner;
     probe->info = info;
     probe->plan = plan;
-    probe->random = 20; /* any; the same at each load, so that a load is repeatable */
+    tn_made_up_init(&probe->values);
     bool same = false;
     enum tn_err err = find_size(probe);
     if (err == TN_OK) {
