@@ -9,7 +9,9 @@
 
 #include <yaml.h>
 
-enum { NODES_MAX = 100000, LEVELS_MAX = 64 };
+/* KEYS_MAX and ANCHORS_MAX bound what is looked through once for each: our keys of one mapping, and
+ * libyaml's anchors. */
+enum { NODES_MAX = 100000, LEVELS_MAX = 64, KEYS_MAX = 4096, ANCHORS_MAX = 4096 };
 
 struct reader {
     yaml_document_t *document;
@@ -112,6 +114,10 @@ static enum tn_err read_key(const struct reader *reader, const yaml_node_t *mapp
     if (key->type != YAML_SCALAR_NODE) {
         tn_fault_set(reader->fault, TN_INVALID, "a key must be a single word");
         return at_node(reader, key, TN_INVALID);
+    }
+    if (pair - mapping->data.mapping.pairs.start >= KEYS_MAX) {
+        tn_fault_set(reader->fault, TN_LIMIT, "more than %d keys in one mapping", KEYS_MAX);
+        return at_node(reader, key, TN_LIMIT);
     }
     const yaml_node_t *before = doubled_key(reader, mapping, pair);
     if (before != NULL) {
@@ -386,6 +392,55 @@ static enum tn_err expect_end(yaml_parser_t *parser, const char *name, struct tn
     return err;
 }
 
+static int level_step(yaml_token_type_t type)
+{
+    switch (type) {
+    case YAML_BLOCK_SEQUENCE_START_TOKEN:
+    case YAML_BLOCK_MAPPING_START_TOKEN:
+    case YAML_FLOW_SEQUENCE_START_TOKEN:
+    case YAML_FLOW_MAPPING_START_TOKEN:
+        return 1;
+    case YAML_BLOCK_END_TOKEN:
+    case YAML_FLOW_SEQUENCE_END_TOKEN:
+    case YAML_FLOW_MAPPING_END_TOKEN:
+        return -1;
+    default:
+        return 0;
+    }
+}
+
+/* Looks through the tokens for what libyaml's loader takes quadratic time over: a megabyte of '['
+ * is ten minutes of its work. Its scanner alone, asked for one token at a time, can be stopped.
+ * What is no YAML at all passes here: the loader says it better. */
+static enum tn_err check_tokens(struct tn_str yaml, const char *name, struct tn_fault *fault)
+{
+    yaml_parser_t parser;
+    if (yaml_parser_initialize(&parser) == 0) {
+        return tn_fault_set(fault, TN_NOMEM, "%s: no memory", name);
+    }
+    yaml_parser_set_input_string(&parser, (const unsigned char *)yaml.data, yaml.size);
+    enum tn_err err = TN_OK;
+    int level = 0;
+    unsigned anchors = 0;
+    for (bool end = false; !end && err == TN_OK;) {
+        yaml_token_t token;
+        if (yaml_parser_scan(&parser, &token) == 0) {
+            break;
+        }
+        level += level_step(token.type);
+        anchors += token.type == YAML_ANCHOR_TOKEN;
+        if (level > LEVELS_MAX || anchors > ANCHORS_MAX) {
+            err = tn_fault_set(fault, TN_LIMIT, "%s:%zu:%zu: more than %d levels or %d anchors",
+                               name, token.start_mark.line + 1, token.start_mark.column + 1,
+                               LEVELS_MAX, ANCHORS_MAX);
+        }
+        end = token.type == YAML_STREAM_END_TOKEN;
+        yaml_token_delete(&token);
+    }
+    yaml_parser_delete(&parser);
+    return err;
+}
+
 enum tn_err tn_config_read(const struct tn_config_source *source,
                            const struct tn_option_table *table, void *target,
                            struct tn_option_given *given, struct tn_fault *fault)
@@ -394,14 +449,17 @@ enum tn_err tn_config_read(const struct tn_config_source *source,
         return tn_fault_set(fault, TN_LIMIT, "%s: %zu bytes, more than %d", source->name,
                             source->yaml.size, TN_CONFIG_SIZE_MAX);
     }
+    struct tn_str yaml = source->yaml.data != NULL ? source->yaml : TN_STR_OF("");
+    enum tn_err err = check_tokens(yaml, source->name, fault);
+    if (err < 0) {
+        return err;
+    }
     yaml_parser_t parser;
     if (yaml_parser_initialize(&parser) == 0) {
         return tn_fault_set(fault, TN_NOMEM, "%s: no memory", source->name);
     }
-    const char *data = source->yaml.data != NULL ? source->yaml.data : "";
-    yaml_parser_set_input_string(&parser, (const unsigned char *)data, source->yaml.size);
+    yaml_parser_set_input_string(&parser, (const unsigned char *)yaml.data, yaml.size);
     yaml_document_t document;
-    enum tn_err err = TN_OK;
     if (yaml_parser_load(&parser, &document) == 0) {
         err = parse_failed(&parser, source->name, fault);
     } else {

@@ -1,5 +1,6 @@
 /* YAML into tables: every kind, every error with its place, round trips, and bytes cut or flipped.
  */
+#include "base/clock.h"
 #include "base/config.h"
 #include "base/mem.h"
 #include "core/assert.h"
@@ -318,6 +319,47 @@ static void aliases_cannot_blow_it_up(void **unused)
     done(&setting);
 }
 
+/* A megabyte of whatever libyaml or our own lookups could take quadratic time for: each is answered
+ * within seconds, most at once. */
+static void a_hostile_megabyte_is_answered_soon(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *head, *part;
+        enum tn_err err;
+    } rows[] = {
+        {"models: a\nlabel:\n", "", TN_OK},
+        {"serve: 1\n", "%x: 1\n", TN_INVALID},
+        {"", "? %x\n", TN_INVALID},
+        {"label: [", "&%x 1,", TN_LIMIT},
+        {"", "[", TN_LIMIT},
+        {"", "{", TN_LIMIT},
+        {"", "[\"]\",", TN_LIMIT},
+        {"label:\n", "  k%x: v\n", TN_LIMIT},
+        {"ports: [", "1,", TN_INVALID},
+        {"models: \"", "\\x41", TN_INVALID},
+        {"models: ", "- ", TN_INVALID},
+        {"", "# comment %x\n", TN_OK},
+        {"", "!t%x ", TN_INVALID},
+        {"", "? ", TN_LIMIT},
+        {"files:\n", "- a%x\n", TN_LIMIT},
+    };
+    static char yaml[TN_CONFIG_SIZE_MAX];
+    for (size_t i = 0; i < TN_COUNT(rows); i++) {
+        size_t size = strlen(rows[i].head);
+        memcpy(yaml, rows[i].head, size);
+        for (unsigned k = 0; rows[i].part[0] != '\0' && size + 32 < sizeof(yaml); k++) {
+            int part = snprintf(yaml + size, 32, rows[i].part, k); /* NOLINT */
+            size += (size_t)part;
+        }
+        struct setting setting;
+        uint64_t start = tn_clock_thread_ns();
+        assert_int_equal(read_yaml(&setting, yaml, size, NULL), rows[i].err);
+        assert_true(tn_clock_thread_ns() - start < 4 * TN_NS_PER_S);
+        done(&setting);
+    }
+}
+
 /* Every cut and every flipped bit of a valid file ends in success or a fault that says something,
  * and gives all memory back. */
 static void cut_and_flipped_files_are_survived(void **unused)
@@ -391,6 +433,7 @@ int main(void)
         cmocka_unit_test(every_mistake_names_its_place),
         cmocka_unit_test(sections_are_told_apart),
         cmocka_unit_test(aliases_cannot_blow_it_up),
+        cmocka_unit_test(a_hostile_megabyte_is_answered_soon),
         cmocka_unit_test(cut_and_flipped_files_are_survived),
         cmocka_unit_test(every_failing_allocation_is_reported),
         cmocka_unit_test(read_all_checks_what_is_required),
