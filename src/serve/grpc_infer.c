@@ -17,44 +17,48 @@ struct unary {
     struct tn_call *call;
 };
 
-static void answer(struct unary *unary)
+/* The answer is sent, the call is not finished. */
+static enum tn_err answer(struct unary *unary, struct tn_fault *fault)
 {
-    struct tn_fault fault = {0};
     struct tn_piece pieces[TN_ANSWER_PIECES_MAX];
     size_t count = 0;
     struct tn_arena *arena = tn_call_arena(unary->call);
-    enum tn_err err = tn_request_classify(&unary->request, arena, &fault);
+    enum tn_err err = tn_request_classify(&unary->request, arena, fault);
     if (err == TN_OK) {
         err = tn_grpc_answer(&unary->request, arena, false, pieces, &count);
     }
     if (err != TN_OK) {
-        fault.code = err;
-        tn_grpc_fail(unary->call, &fault);
-        return;
+        return err;
     }
     err = tn_call_send(unary->call, pieces, count);
     for (size_t i = 0; err < TN_OK && i < count; i++) {
         tn_block_unref(pieces[i].owner);
     }
-    tn_call_finish(unary->call, err < TN_OK ? TN_GRPC_INTERNAL : TN_GRPC_OK, TN_STR_OF(""));
+    return err;
 }
 
+/* Finishing ends the call's arena, in which the request lies: that comes last. */
 static void on_done(struct tn_request *request)
 {
     struct unary *unary = TN_CONTAINER(request, struct unary, request);
     struct tn_call *call = unary->call;
+    struct tn_fault fault;
+    fault.code = request->job.fault.code;
+    fault.text[0] = '\0';
     tn_call_set_user(call, NULL);
     tn_tracing_note(request);
-    if (request->job.fault.code != TN_OK) {
-        struct tn_fault fault = request->job.fault;
-        tn_request_release(request);
-        tn_grpc_fail(call, &fault);
-        return;
+    if (fault.code != TN_OK) {
+        fault = request->job.fault;
+    } else {
+        enum tn_err err = answer(unary, &fault);
+        fault.code = err < TN_OK ? err : TN_OK;
     }
-    /* Finish ends the call's arena, in which the request lies: what it holds is moved out first. */
-    struct tn_request held = *request;
-    answer(unary);
-    tn_request_release(&held);
+    tn_request_release(request);
+    if (fault.code != TN_OK) {
+        tn_grpc_fail(call, &fault);
+    } else {
+        tn_call_finish(call, TN_GRPC_OK, TN_STR_OF(""));
+    }
 }
 
 static enum tn_err begin(struct tn_service *service, struct tn_call *call, struct tn_fault *fault)
