@@ -3,6 +3,8 @@
 
 #include "core/assert.h"
 
+#include <unistd.h>
+
 static void flush(struct tn_turn_hook *hook)
 {
     struct tn_serve_lane *lane = TN_CONTAINER(hook, struct tn_serve_lane, hook);
@@ -27,12 +29,36 @@ static void touch(struct tn_serve_lane *lane, struct tn_entry *entry)
     lane->touched[lane->touched_count++] = tn_entry_ref(entry);
 }
 
+static void link_request(struct tn_serve_lane *lane, struct tn_request *request)
+{
+    request->links[0] = NULL;
+    request->links[1] = lane->newest;
+    if (lane->newest != NULL) {
+        lane->newest->links[0] = request;
+    }
+    lane->newest = request;
+    lane->jobs_out++;
+}
+
+static void unlink_request(struct tn_serve_lane *lane, struct tn_request *request)
+{
+    if (request->links[0] != NULL) {
+        request->links[0]->links[1] = request->links[1];
+    } else {
+        lane->newest = request->links[1];
+    }
+    if (request->links[1] != NULL) {
+        request->links[1]->links[0] = request->links[0];
+    }
+    lane->jobs_out--;
+}
+
 static void on_replies(struct tn_inbox *inbox, void **items, size_t count)
 {
     struct tn_serve_lane *lane = TN_CONTAINER(inbox, struct tn_serve_lane, replies);
-    lane->jobs_out -= count;
     for (size_t i = 0; i < count; i++) {
         struct tn_request *request = TN_CONTAINER(items[i], struct tn_request, job);
+        unlink_request(lane, request);
         request->done(request);
     }
 }
@@ -68,6 +94,32 @@ enum tn_err tn_serve_lane_init(struct tn_serve_lane *lane, struct tn_service *se
     return TN_OK;
 }
 
+static bool drain_one(struct tn_inbox *inbox)
+{
+    void *items[32];
+    size_t count = tn_chan_drain(&inbox->chan, items, TN_COUNT(items));
+    if (count > 0) {
+        inbox->receive(inbox, items, count);
+    }
+    return count > 0;
+}
+
+void tn_serve_lane_quit(struct tn_serve_lane *lane)
+{
+    if (!lane->opened) {
+        return;
+    }
+    flush(&lane->hook);
+    for (struct tn_request *request = lane->newest; request != NULL; request = request->links[1]) {
+        tn_infer_cancel(&request->job);
+    }
+    while (drain_one(&lane->orders) || drain_one(&lane->replies) || lane->jobs_out > 0) {
+        if (lane->jobs_out > 0) {
+            usleep(1000); /* a run that has begun is waited for */
+        }
+    }
+}
+
 void tn_serve_lane_deinit(struct tn_serve_lane *lane)
 {
     if (!lane->opened) {
@@ -93,7 +145,7 @@ enum tn_err tn_serve_lane_submit(struct tn_serve_lane *lane, struct tn_request *
     request->job.reply = &lane->replies.chan;
     enum tn_err err = tn_infer_submit(request->entry->model, &request->job, fault);
     if (err == TN_OK) {
-        lane->jobs_out++;
+        link_request(lane, request);
         touch(lane, request->entry);
     }
     return err;

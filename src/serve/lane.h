@@ -28,11 +28,16 @@ struct tn_serve_lane {
     struct tn_entry *touched[TN_LANE_TOUCHED_MAX];
     size_t touched_count;
     size_t jobs_out;
+    struct tn_request *newest; /* of the jobs out */
     bool opened;
 };
 
 TN_MUST enum tn_err tn_serve_lane_init(struct tn_serve_lane *lane, struct tn_service *service,
                                        struct tn_loop *loop);
+/* With its loop stopped: cancels what is out, waits until all of it is back and runs the `done` of
+ * requests and orders, so that no job outlives its call. Before the rpc server is destroyed. */
+void tn_serve_lane_quit(struct tn_serve_lane *lane);
+
 /* With its loop stopped and no job out. */
 void tn_serve_lane_deinit(struct tn_serve_lane *lane);
 

@@ -40,6 +40,7 @@ struct tn_request {
     struct tn_request_output *asked; /* parallel to job.outputs */
     struct tn_shm_region **regions;
     size_t region_count;
+    struct tn_request *links[2]; /* of the lane: before and after, while the job is out */
     struct tn_trace_mark *trace; /* NULL: not traced; serve/tracing.h */
 };
 

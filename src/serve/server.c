@@ -419,6 +419,9 @@ static void server_deinit(struct server *server)
     if (server->service.store != NULL) {
         tn_store_stop(server->service.store);
     }
+    for (size_t i = 0; i < server->service.lane_count; i++) {
+        tn_serve_lane_quit(&server->lanes[i]);
+    }
     tn_signal_unwatch(&server->on_term);
     tn_signal_unwatch(&server->on_int);
     tn_signal_unwatch(&server->on_hup);

@@ -124,7 +124,8 @@ enum tn_err tn_service_log_settings(const struct tn_service_call *call,
             return err;
         }
     }
-    const struct tn_settings *settings = &call->service->settings;
+    struct tn_settings *settings = &call->service->settings;
+    pthread_mutex_lock(&settings->lock);
     const struct tn_oip_log_settings_response_setting_value rows[LOG_COUNT] = {
         {.parameter_choice = TN_OIP_LOG_SETTINGS_RESPONSE_SETTING_VALUE_STRING_PARAM,
          .string_param = TN_STR("")},
@@ -139,6 +140,7 @@ enum tn_err tn_service_log_settings(const struct tn_service_call *call,
         {.parameter_choice = TN_OIP_LOG_SETTINGS_RESPONSE_SETTING_VALUE_STRING_PARAM,
          .string_param = TN_STR("default")},
     };
+    pthread_mutex_unlock(&settings->lock);
     static const struct tn_str keys[LOG_COUNT] = {
         TN_STR("log_file"),  TN_STR("log_info"),          TN_STR("log_warning"),
         TN_STR("log_error"), TN_STR("log_verbose_level"), TN_STR("log_format")};

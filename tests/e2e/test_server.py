@@ -130,15 +130,24 @@ def test_only_loopback_by_default(serve, repository):
 
 
 def test_second_signal_ends_at_once(serve, repository):
+    """With calls, a stream and a REST request under way and queued: nothing is touched after."""
     server = serve(repository('slow'))
     one = triton.InferInput('LOOPS', [1], 'INT64')
     one.set_data_from_numpy(numpy.array([300000], numpy.int64))
-    with triton.InferenceServerClient(server.grpc) as client:
-        client.async_infer('slow', [one], lambda result, error: None)
+    body = b'{"inputs":[{"name":"LOOPS","shape":[1],"datatype":"INT64","data":[300000]}]}'
+    head = b'POST /v2/models/slow/infer HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n'
+    with triton.InferenceServerClient(server.grpc) as client, \
+            socket.create_connection(('127.0.0.1', server.http_port)) as rest:
+        for _ in range(5):
+            client.async_infer('slow', [one], lambda result, error: None)
+        client.start_stream(lambda result, error: None)
+        for _ in range(5):
+            client.async_stream_infer('slow', [one])
+        rest.sendall(head % len(body) + body)
         time.sleep(0.2)
         server.signal()
         time.sleep(0.2)
         assert server.process.poll() is None
         assert server.get('/v2/health/ready')[0] != 200
         server.signal()
-        server.process.wait(15)
+        assert server.process.wait(15) == 0, server.log()
