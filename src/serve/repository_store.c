@@ -6,6 +6,7 @@
 #include "serve/repository_state.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
@@ -154,6 +155,9 @@ static enum tn_err check_roots(const struct tn_store_options *options, struct tn
 
 static enum tn_err open_files(struct tn_store *store, struct tn_fault *fault)
 {
+    /* Model files are read under a lease for an instant (repository_load.c). Who opens one for
+     * writing in that instant makes the kernel send SIGIO, whose default is to end the process. */
+    signal(SIGIO, SIG_IGN);
     store->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (store->wake < 0) {
         return tn_fault_errno(fault, errno, "cannot make an event descriptor");

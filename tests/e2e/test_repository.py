@@ -216,3 +216,19 @@ def test_unreadable_file(client, repository):
     os.chmod(models / 'plus/3/model.onnx', 0)
     one = client(models, '--no-strict-readiness')
     assert state(one, 'plus', 3)[0] == 'UNAVAILABLE'
+
+
+def test_writers_that_open_the_file_while_it_is_read(client, repository):
+    """The kernel tells a lease's holder by SIGIO, which would end a process that does not expect
+    it."""
+    models = repository('plus')
+    one = client(models, '--mode', 'watch', '--poll', '10ms', '--settle', '0s')
+    path = models / 'plus/3/model.onnx'
+    content = path.read_bytes()
+    end = time.monotonic() + 2
+    while time.monotonic() < end:
+        with open(path, 'r+b') as file:
+            file.write(content)
+    os.kill(one.server.pid, 29)  # SIGIO itself
+    time.sleep(0.1)
+    assert plus(one) == (3, '3')
