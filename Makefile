@@ -1,6 +1,6 @@
 # The front door: the same words for ever. Each command first sets up what it needs.
 
-.PHONY: all run test bench bench-serve check fuzz dist help clean
+.PHONY: all run test bench bench-serve bench-rooms check fuzz dist help clean
 .DEFAULT_GOAL := all
 
 all: ## build build/tenon
@@ -16,11 +16,15 @@ test: ## set up, build, run every test; ends with "N passed, N failed, N skipped
 	@tools/setup --for test
 	@tools/run-tests
 
-bench: bench-serve ## run every benchmark, with its peers
+bench: bench-rooms bench-serve ## run every benchmark, with its peers
 
 bench-serve: ## the model server against grpc++, grpc-go and Python services
 	@tools/setup --for bench
 	@PATH="$(CURDIR)/.deps/go/bin:$$PATH" bench/run serve
+
+bench-rooms: ## memory, channels, codecs, metrics, the rpc server by itself
+	@tools/setup --for bench
+	@bench/run rooms
 
 check: ## rooms, lengths, format, lint, both compilers, sanitizers, seconds of fuzzing
 	@tools/setup --for dev
