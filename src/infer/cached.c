@@ -109,6 +109,18 @@ static void give_back(struct tn_model *model, struct tn_infer_job *job,
     tn_job_return(job, wakes);
 }
 
+/* Outputs in a client's shared memory can be changed by it before they are kept: no answer for
+ * others is made from them. */
+static bool has_target(const struct tn_infer_job *job)
+{
+    for (size_t i = 0; job->targets != NULL && i < job->output_count; i++) {
+        if (job->targets[i].data != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
 enum tn_err tn_cached_enter(struct tn_model *model, struct tn_infer_job *job)
 {
     struct tn_cached *cached = model->cached;
@@ -125,6 +137,11 @@ enum tn_err tn_cached_enter(struct tn_model *model, struct tn_infer_job *job)
         tn_cache_begin(&cached->cache, key, job->output_count, job->queued_ns, &found, &entry);
     if (err == TN_OK && found == TN_CACHE_HIT) {
         answer(job, entry->outputs);
+    } else if (err == TN_OK && has_target(job)) {
+        if (found == TN_CACHE_MISS) {
+            tn_cache_drop(&cached->cache, entry);
+        }
+        found = TN_CACHE_MISS; /* it runs by itself */
     } else if (err == TN_OK && found == TN_CACHE_WAIT) {
         struct tn_infer_job *last = entry->waiting_last;
         job->waiting_for = entry;

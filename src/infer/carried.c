@@ -10,7 +10,8 @@
 enum { STATES_MAX = 8 };
 
 struct state {
-    size_t input, output; /* indices in the signature */
+    size_t input, output;     /* indices in the signature */
+    struct tn_shape accepted; /* of the input, by the signature */
     struct tn_tensor initial;
 };
 
@@ -62,6 +63,7 @@ static enum tn_err resolve(const struct tn_state_config *config, const struct tn
             TN_STR_ARG(in->name), TN_STR_ARG(out->name));
     }
     struct tn_tensor *initial = &state->initial;
+    state->accepted = in->shape;
     *initial = (struct tn_tensor){.name = in->name, .dtype = in->dtype, .shape = in->shape};
     for (size_t i = 0; i < in->shape.rank; i++) {
         initial->shape.dims[i] = in->shape.dims[i] < 0 ? 1 : in->shape.dims[i];
@@ -230,6 +232,13 @@ enum tn_err tn_carried_store(struct tn_carried *carried, struct tn_infer_job *jo
 {
     struct tn_sequence *sequence = job->turn.sequence;
     struct kept *kept = kept_of(carried, sequence, state);
+    /* It becomes an input unseen by the check at the door, and batches rely on the signature. */
+    if (!tn_shape_fits(&carried->states[state].accepted, &tensor->shape)) {
+        struct tn_shape_text text;
+        return tn_fault_set(fault, TN_INVALID,
+                            "the model gave a state '%.*s' of shape %s, which its input refuses",
+                            TN_STR_ARG(tensor->name), tn_shape_print(&tensor->shape, &text));
+    }
     if (kept->room < tensor->data.size) {
         uint8_t *data = tn_mem_take_aligned(tensor->data.size, 64);
         if (data == NULL) {

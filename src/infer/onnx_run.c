@@ -303,9 +303,11 @@ void tn_onnx_stop(void *runner)
 {
     struct runner *self = runner;
     const struct tn_engine *engine = self->program->engine;
-    atomic_store_explicit(&self->stopped, true, memory_order_release);
     OrtStatus *status = engine->api->RunOptionsSetTerminate(self->options);
     (void)tn_onnx_check(engine, status, "stopping", NULL);
     status = engine->api->RunOptionsSetTerminate(self->shrinking);
     (void)tn_onnx_check(engine, status, "stopping", NULL);
+    /* Last, so that forget_stop never resets options that are still to be set: they would end
+     * every later run of this runner. */
+    atomic_store_explicit(&self->stopped, true, memory_order_release);
 }

@@ -297,6 +297,9 @@ static void end_call(struct http1_wire *h1)
 static bool flush_text(struct http1_wire *h1, struct tn_out *out)
 {
     size_t left = h1->text.size - h1->text_at;
+    if (left == 0 && h1->text.data == NULL) {
+        return true; /* the buffer has no memory yet */
+    }
     size_t room = tn_out_room(out);
     size_t take = left < room ? left : room;
     tn_out_copy(out, h1->text.data + h1->text_at, take);

@@ -173,6 +173,13 @@ void tn_server_drain(struct tn_server *server, uint64_t deadline_ns,
     }
 }
 
+void tn_server_cut(struct tn_server *server)
+{
+    for (size_t i = 0; server != NULL && i < server->station_count; i++) {
+        tn_station_cut(&server->stations[i]);
+    }
+}
+
 void tn_server_destroy(struct tn_server *server)
 {
     if (server == NULL) {

@@ -78,6 +78,10 @@ struct tn_loop *tn_server_loop(const struct tn_server *server, size_t index);
 void tn_server_drain(struct tn_server *server, uint64_t deadline_ns,
                      void (*done)(void *context, size_t cut), void *context);
 
+/* Closes every connection and listener. Call with the loops stopped. Handlers hear `cancelled` for
+ * calls that are open, and may finish those until destroy. */
+void tn_server_cut(struct tn_server *server); /* NULL accepted */
+
 /* Closes everything at once. Call with the loops stopped, or from the only loop. Handlers hear
  * `cancelled` for calls that are open, so their contexts live longer; afterwards no call may be
  * touched. NULL accepted. */

@@ -173,11 +173,8 @@ static void drop_commands(struct tn_station *station)
     }
 }
 
-void tn_station_deinit(struct tn_station *station)
+void tn_station_cut(struct tn_station *station)
 {
-    if (station == NULL) {
-        return;
-    }
     station->drained = NULL;
     while (station->listeners != NULL) {
         tn_listener_close(station->listeners);
@@ -185,6 +182,14 @@ void tn_station_deinit(struct tn_station *station)
     while (station->conns != NULL) {
         tn_conn_close(station->conns);
     }
+}
+
+void tn_station_deinit(struct tn_station *station)
+{
+    if (station == NULL) {
+        return;
+    }
+    tn_station_cut(station);
     if (station->hooked) {
         tn_loop_remove_turn_hook(station->lane.loop, &station->hook);
         tn_timer_disarm(&station->drain_timer);

@@ -49,6 +49,9 @@ struct tn_station {
 TN_MUST enum tn_err tn_station_init(struct tn_station *station, const struct tn_lane_options *lane,
                                     struct tn_station_shared *shared);
 
+/* Closes its listeners and connections at once. */
+void tn_station_cut(struct tn_station *station);
+
 /* Closes everything; handles finish closing when the loop ends or runs on. */
 void tn_station_deinit(struct tn_station *station);
 

@@ -217,7 +217,11 @@ static enum tn_err input_data(struct preparing *preparing,
                                 TN_STR_ARG(input->name));
         }
         err = use_place(preparing, &place, &data);
-        return err == TN_OK ? tn_contents_raw(&contents, tn_bytes_make(data, place.size)) : err;
+        const struct tn_model_config *config = preparing->request->entry->config;
+        /* The steps of an ensemble may have caches. */
+        bool kept = config != NULL && (config->cache.enabled || config->step_count > 0);
+        struct tn_bytes shared = tn_bytes_make(data, place.size);
+        return err == TN_OK ? tn_contents_shared(&contents, shared, kept) : err;
     }
     if (message->raw_input_contents_count == 0) {
         return tn_contents_typed(&contents, input->contents);
@@ -311,8 +315,13 @@ static enum tn_err read_classes(struct preparing *preparing,
     if (value == NULL) {
         return TN_OK;
     }
-    if (tn_parameter_u64(value, &classes) != TN_OK || classes > UINT32_MAX) {
+    if (tn_parameter_u64(value, &classes) != TN_OK) {
         return wrong_parameter(preparing, TN_STR_OF("classification"), "a number of classes");
+    }
+    if (classes > TN_CLASSES_MAX) {
+        return tn_fault_set(preparing->fault, TN_INVALID,
+                            "classification of output '%.*s' asks for %llu classes, %d is the most",
+                            TN_STR_ARG(output->name), (unsigned long long)classes, TN_CLASSES_MAX);
     }
     enum tn_dtype dtype = preparing->request->entry->info->outputs[asked->index].dtype;
     if (classes > 0 && !tn_classes_known(dtype)) {

@@ -14,21 +14,41 @@ static enum tn_err no_memory(const struct tn_contents *contents, uint64_t size)
                         (unsigned long long)size, TN_STR_ARG(contents->tensor->name));
 }
 
+static enum tn_err copy_raw(const struct tn_contents *contents, struct tn_bytes raw)
+{
+    uint8_t *copy = tn_arena_take(contents->arena, raw.size > 0 ? raw.size : 1, 64);
+    if (copy == NULL) {
+        return no_memory(contents, raw.size);
+    }
+    if (raw.size > 0) {
+        memcpy(copy, raw.data, raw.size);
+    }
+    contents->tensor->data = tn_bytes_make(copy, raw.size);
+    return TN_OK;
+}
+
 enum tn_err tn_contents_raw(const struct tn_contents *contents, struct tn_bytes raw)
 {
     size_t each = tn_dtype_size(contents->tensor->dtype);
     if (each > 1 && ((uintptr_t)raw.data & (each - 1)) != 0) {
-        uint8_t *copy = tn_arena_take(contents->arena, raw.size > 0 ? raw.size : 1, 64);
-        if (copy == NULL) {
-            return no_memory(contents, raw.size);
-        }
-        if (raw.size > 0) {
-            memcpy(copy, raw.data, raw.size);
-        }
-        raw.data = copy;
+        return copy_raw(contents, raw);
     }
     contents->tensor->data = raw;
     return TN_OK;
+}
+
+/* Its owner may write into the region at any time. Numbers may change under a run, for its owner
+ * alone; what decides about memory or about other requests must not: the lengths of BYTES, the
+ * small inputs that a batch has in common, and what the key of a kept answer was made of. */
+enum { SHARED_COPY_MAX = 256 };
+
+enum tn_err tn_contents_shared(const struct tn_contents *contents, struct tn_bytes shared,
+                               bool kept)
+{
+    if (kept || contents->tensor->dtype == TN_DTYPE_BYTES || shared.size <= SHARED_COPY_MAX) {
+        return copy_raw(contents, shared);
+    }
+    return tn_contents_raw(contents, shared);
 }
 
 /* Which member of InferTensorContents holds which datatype. */
@@ -250,20 +270,53 @@ static bool better(const struct tn_tensor *tensor, size_t row, size_t a, size_t 
     return left != right ? left > right : a < b;
 }
 
-/* The `count` best of `classes`, best first, by insertion: count is small. */
-static void rank(const struct tn_tensor *tensor, size_t row, size_t classes, size_t count,
-                 size_t *best)
+struct ranking {
+    const struct tn_tensor *tensor;
+    size_t row;   /* index of its first element */
+    size_t *best; /* a heap of classes, the worst on top */
+};
+
+static void sift(const struct ranking *ranking, size_t at, size_t count)
 {
-    size_t have = 0;
-    for (size_t i = 0; i < classes; i++) {
-        if (have == count && !better(tensor, row, i, best[have - 1])) {
-            continue;
+    size_t *best = ranking->best;
+    for (;;) {
+        size_t worst = at;
+        for (size_t child = 2 * at + 1; child <= 2 * at + 2 && child < count; child++) {
+            if (better(ranking->tensor, ranking->row, best[worst], best[child])) {
+                worst = child;
+            }
         }
-        size_t at = have < count ? have++ : have - 1;
-        for (; at > 0 && better(tensor, row, i, best[at - 1]); at--) {
-            best[at] = best[at - 1];
+        if (worst == at) {
+            return;
         }
-        best[at] = i;
+        size_t swap = best[at];
+        best[at] = best[worst];
+        best[worst] = swap;
+        at = worst;
+    }
+}
+
+/* The `count` best of `classes`, best first: n log(count) comparisons, whatever their order. */
+static void rank(const struct ranking *ranking, size_t classes, size_t count)
+{
+    size_t *best = ranking->best;
+    for (size_t i = 0; i < count; i++) {
+        best[i] = i;
+    }
+    for (size_t i = count / 2; i > 0; i--) {
+        sift(ranking, i - 1, count);
+    }
+    for (size_t i = count; count > 0 && i < classes; i++) {
+        if (better(ranking->tensor, ranking->row, i, best[0])) {
+            best[0] = i;
+            sift(ranking, 0, count);
+        }
+    }
+    for (size_t left = count; left > 1; left--) {
+        size_t worst = best[0];
+        best[0] = best[left - 1];
+        best[left - 1] = worst;
+        sift(ranking, 0, left - 1);
     }
 }
 
@@ -285,7 +338,7 @@ enum tn_err tn_contents_classify(const struct tn_contents *contents, size_t coun
     }
     uint8_t *at = out;
     for (size_t row = 0; row < rows; row++) {
-        rank(tensor, row * classes, classes, count, best);
+        rank(&(struct ranking){tensor, row * classes, best}, classes, count);
         for (size_t i = 0; i < count; i++) {
             size_t size = print_class(tensor, row * classes + best[i], best[i], labels,
                                       (char *)at + 4, CLASS_TEXT_MAX);

@@ -14,8 +14,16 @@ struct tn_contents {
     struct tn_fault *fault;
 };
 
+/* Classification ranks on the loop and writes a text for each class: both are bounded. */
+enum { TN_CLASSES_MAX = 1000 };
+
 /* In place when aligned, else copied. The length is checked by the model. TN_NOMEM. */
 TN_MUST enum tn_err tn_contents_raw(const struct tn_contents *contents, struct tn_bytes raw);
+
+/* The same for memory that its owner may change meanwhile: copied where a change could harm others
+ * than its owner, so always when answers may be `kept`. */
+TN_MUST enum tn_err tn_contents_shared(const struct tn_contents *contents, struct tn_bytes shared,
+                                       bool kept);
 
 /* Packs typed contents; NULL is fine for a tensor without elements. TN_INVALID: the wrong member
  * for the datatype, too many or few elements, or one out of the type's range. */

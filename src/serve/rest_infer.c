@@ -108,6 +108,8 @@ static size_t put_binary(const struct tn_request *request, struct tn_piece *piec
     return count;
 }
 
+/* The reply ends the call and with it the arena that holds the request: what that holds goes
+ * before. The pieces of the answer have references of their own. */
 void tn_rest_answer(struct tn_rest_call *rest, struct tn_request *request)
 {
     struct tn_rest_out out;
@@ -130,11 +132,13 @@ void tn_rest_answer(struct tn_rest_call *rest, struct tn_request *request)
     if (err != TN_OK) {
         tn_rest_out_drop(&out);
         rest->fault.code = err;
+        tn_request_release(request);
         tn_rest_fail(rest);
         return;
     }
     pieces[0] = (struct tn_piece){tn_bytes_make(out.block->data, out.block->size), out.block};
     size_t count = 1 + (binary ? put_binary(request, pieces + 1) : 0);
+    tn_request_release(request);
     tn_call_reply(rest->call, 200,
                   binary ? TN_STR_OF("application/octet-stream") : TN_STR_OF("application/json"),
                   pieces, count);
@@ -153,10 +157,7 @@ static void on_done(struct tn_request *request)
         tn_rest_fail(rest);
         return;
     }
-    /* The reply ends the call and with it the arena that holds the request. */
-    struct tn_request held = *request;
     tn_rest_answer(rest, request);
-    tn_request_release(&held);
 }
 
 static enum tn_err json_size(struct tn_rest_call *rest, size_t *ret_size)

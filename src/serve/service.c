@@ -300,6 +300,14 @@ static enum tn_err fill_order(const struct tn_service_call *call, struct tn_str 
     if (name.size == 0) {
         return tn_fault_set(call->fault, TN_INVALID, "which model? The name is empty");
     }
+    /* Who may not use a model may not take it away from those who do. */
+    const struct tn_entry *entry = tn_catalog_find(tn_catalog_read(&call->lane->reader), name, -1);
+    if (entry != NULL) {
+        enum tn_err err = tn_entry_allows(entry, call->authorization, call->fault);
+        if (err != TN_OK) {
+            return err;
+        }
+    }
     *order = (struct tn_store_order){.verb = verb, .name = name};
     return TN_OK;
 }
