@@ -249,7 +249,9 @@ size_t tn_call_take_output(struct tn_call *call, struct tn_out *out, size_t size
             }
             tn_out_copy(out, piece->bytes.data, take);
         }
-        piece->bytes = tn_bytes_make(piece->bytes.data + take, piece->bytes.size - take);
+        if (take > 0) { /* an empty piece may have no address */
+            piece->bytes = tn_bytes_make(piece->bytes.data + take, piece->bytes.size - take);
+        }
         moved += take;
         if (piece->bytes.size == 0) {
             tn_block_unref(piece->owner);
