@@ -128,6 +128,7 @@ void tn_serve_lane_deinit(struct tn_serve_lane *lane)
     flush(&lane->hook);
     tn_loop_remove_turn_hook(lane->loop, &lane->hook);
     tn_inbox_deinit(&lane->orders);
+    tn_infer_settle(); /* an instance may be about to wake this loop once more */
     tn_inbox_deinit(&lane->replies);
     if (lane->reader.catalog != NULL) {
         tn_catalog_reader_close(&lane->reader);

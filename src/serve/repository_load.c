@@ -246,6 +246,7 @@ static enum tn_err load_into(const struct tn_load_options *options, struct tn_ar
         .version = options->version,
         .bytes = bytes,
         .config = config,
+        .directory = options->paths->folder,
         .metrics = options->metrics,
         .find = find_member,
         .find_context = options->catalog,

@@ -220,12 +220,45 @@ static void examples_parse(void **unused)
     }
 }
 
+/* Every key of the table, with those below it, stands in the reference as `key`. */
+static void look_up(const struct tn_option_table *table, const char *text)
+{
+    for (size_t i = 0; i < table->count; i++) {
+        const struct tn_option *option = &table->options[i];
+        char key[80];
+        snprintf(key, sizeof(key), "`%s`", option->name);
+        if (strstr(text, key) == NULL) {
+            print_message("%s is not in docs/configuration.md\n", key);
+        }
+        assert_non_null(strstr(text, key));
+        if (option->table != NULL) {
+            look_up(option->table, text);
+        }
+        if (option->element != NULL && option->element->table != NULL) {
+            look_up(option->element->table, text);
+        }
+    }
+}
+
+static void every_key_is_documented(void **unused)
+{
+    (void)unused;
+    static char text[1 << 16];
+    FILE *file = fopen(getenv("TENON_CONFIGURATION"), "rb");
+    assert_non_null(file);
+    size_t size = fread(text, 1, sizeof(text) - 1, file);
+    fclose(file);
+    text[size] = '\0';
+    look_up(&tn_model_table, text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_key_arrives),    cmocka_unit_test(defaults_agree),
-        cmocka_unit_test(wrong_input_is_named), cmocka_unit_test(truncation_never_crashes),
-        cmocka_unit_test(allocations_may_fail), cmocka_unit_test(examples_parse),
+        cmocka_unit_test(every_key_arrives),       cmocka_unit_test(defaults_agree),
+        cmocka_unit_test(wrong_input_is_named),    cmocka_unit_test(truncation_never_crashes),
+        cmocka_unit_test(allocations_may_fail),    cmocka_unit_test(examples_parse),
+        cmocka_unit_test(every_key_is_documented),
     };
     return cmocka_run_group_tests(tests, arena_setup, arena_teardown);
 }
