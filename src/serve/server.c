@@ -29,6 +29,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -416,6 +417,9 @@ static void server_deinit(struct server *server)
         tn_loop_stop(server->loops[i]);
         tn_loop_join(server->loops[i]);
     }
+    /* A drain that was cut short leaves jobs with the models: their calls end before what they use
+     * goes. */
+    tn_server_cut(server->rpc);
     if (server->service.store != NULL) {
         tn_store_stop(server->service.store);
     }
@@ -540,6 +544,27 @@ static int check(struct server *server)
     return good && count > 0 ? EX_OK : EX_CONFIG;
 }
 
+/* Shells commonly allow 1,024 open files: far fewer than the connections that were asked for. */
+static void raise_file_limit(const struct tn_serve_options *options)
+{
+    enum { FILES_BESIDE = 2048 }; /* models, shared memory, listeners */
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return;
+    }
+    rlim_t wanted = (rlim_t)options->connections_max + FILES_BESIDE;
+    rlim_t most =
+        limit.rlim_max == RLIM_INFINITY || limit.rlim_max > wanted ? wanted : limit.rlim_max;
+    if (limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= most) {
+        return;
+    }
+    limit.rlim_cur = most;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || most < wanted) {
+        tn_log_debug("fewer files may be open than connections-max needs",
+                     TN_LOG_U64("files", most), TN_LOG_U64("wanted", wanted));
+    }
+}
+
 int tn_serve_run(const struct tn_serve_options *options, const char *version)
 {
     struct tn_fault fault = {0};
@@ -548,6 +573,7 @@ int tn_serve_run(const struct tn_serve_options *options, const char *version)
         return EX_OSERR;
     }
     tn_log_setup(options->log_level, options->log_format, STDERR_FILENO);
+    raise_file_limit(options);
     server->began_ns = tn_clock_mono_ns();
     server->options = options;
     server->version = version;
