@@ -118,6 +118,7 @@ void tn_serve_lane_quit(struct tn_serve_lane *lane)
             usleep(1000); /* a run that has begun is waited for */
         }
     }
+    tn_infer_settle(); /* an instance may be about to wake the inbox once more */
 }
 
 void tn_serve_lane_deinit(struct tn_serve_lane *lane)

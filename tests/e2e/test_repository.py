@@ -155,7 +155,8 @@ def test_load_and_unload_give_memory_back(client, repository):
     before = resident()
     for _ in range(60):
         cycle()
-    assert abs(resident() - before) <= 2048
+    # the last model's memory may be on its way back at the instant of looking
+    until(lambda: abs(resident() - before) <= 2048)
 
 
 def test_requests_go_on_while_versions_change(client, repository):
