@@ -3,6 +3,7 @@
 import os
 import pathlib
 import shutil
+import statistics
 import subprocess
 import time
 
@@ -146,17 +147,15 @@ def test_load_and_unload_give_memory_back(client, repository):
         status = pathlib.Path(f'/proc/{one.server.pid}/status').read_text(encoding='utf-8')
         return int(status.split('VmRSS:')[1].split()[0])
 
-    def cycle():
+    samples = []
+    for _ in range(70):
         one.load_model('image_mean')
         one.unload_model('image_mean')
-
-    for _ in range(10):
-        cycle()
-    before = resident()
-    for _ in range(60):
-        cycle()
-    # the last model's memory may be on its way back at the instant of looking
-    until(lambda: abs(resident() - before) <= 2048)
+        samples.append(resident())
+    # Single cycles end up to 2.4 MB higher, when the heap's top is in use at the instant of the
+    # trim, and come back with the next; a leak would move the median.
+    before, after = statistics.median(samples[5:15]), statistics.median(samples[-10:])
+    assert abs(after - before) <= 2048, samples
 
 
 def test_requests_go_on_while_versions_change(client, repository):
