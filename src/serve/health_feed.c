@@ -46,7 +46,7 @@ void tn_health_feed_destroy(struct tn_health_feed *feed)
     if (feed->reader.catalog != NULL) {
         tn_catalog_reader_close(&feed->reader);
     }
-    for (size_t i = 0; i < feed->count; i++) {
+    for (size_t i = 0; feed->names != NULL && i < feed->count; i++) {
         tn_mem_give(feed->names[i]);
     }
     tn_mem_give(feed->names);

@@ -118,6 +118,8 @@ static const struct number_row number_rows[] = {
 static enum tn_err set_row(struct tn_trace_settings *own, const struct number_row *row,
                            const struct tn_str *values, size_t count, struct tn_fault *fault)
 {
+    TN_ASSERT(own != NULL);
+
     int64_t number = row->none;
     enum tn_err err =
         count > 0 ? set_number(tn_str_from(row->key), values[0], row->min, row->max, &number, fault)
