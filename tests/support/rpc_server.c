@@ -203,7 +203,7 @@ void rpc_pause_ms(unsigned ms)
 
 bool rpc_server_reaches(struct rpc_server *server, const char *sample, double value)
 {
-    for (unsigned i = 0; i < 1000; i++) {
+    for (unsigned i = 0; i < 4000; i++) {
         if (rpc_server_metric(server, sample) == value) {
             return true;
         }

@@ -43,7 +43,7 @@ size_t rpc_server_refused(struct rpc_server *server, const char *cause);
 
 void rpc_pause_ms(unsigned ms);
 
-/* Waits up to five seconds until the value is reached; says whether it was. */
+/* Waits, some twenty seconds at most, until the value is reached; says whether it was. */
 bool rpc_server_reaches(struct rpc_server *server, const char *sample, double value);
 
 /* Asserts that every connection is gone, every call that began was finished, and all memory is

@@ -163,7 +163,7 @@ static void deadlines_and_cancels_reach_the_server(void **unused)
     run(&bench);
     assert_int_equal(bench.result[0].err, TN_TIMEOUT);
     assert_int_equal(bench.result[0].status, TN_GRPC_DEADLINE_EXCEEDED);
-    assert_in_range(tn_clock_mono_ns() - start_ns, 50 * TN_NS_PER_MS, 2 * TN_NS_PER_S);
+    assert_in_range(tn_clock_mono_ns() - start_ns, 50 * TN_NS_PER_MS, 8 * TN_NS_PER_S);
     forget(&bench);
     bench.on_message = cancel_here;
     send_bytes(start_grpc(&bench, "/t.E/Stream"), 1, 1, false); /* from inside a callback */

@@ -9,6 +9,8 @@
 #include <setjmp.h>
 #include <stdarg.h>
 
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -175,12 +177,18 @@ static void nothing_is_smuggled(void **unused)
 
 /* ---- connections that end anywhere ---- */
 
+/* No time limit may help to get rid of what was cut. */
+static const struct tn_server_limits patient = {
+    .header_timeout_ns = 300 * TN_NS_PER_S,
+    .body_timeout_ns = 300 * TN_NS_PER_S,
+};
+
 static void cut_at_every_byte(void **unused)
 {
     (void)unused;
     static const char text[] = POST "transfer-encoding: chunked\r\nexpect: 100-continue\r\n\r\n"
                                     "5\r\nhello\r\n0\r\na: b\r\n\r\n";
-    rpc_server_start(&server, NULL, NULL);
+    rpc_server_start(&server, &patient, NULL);
     for (size_t at = 0; at < sizeof(text); at++) {
         for (int how = 0; how < 3; how++) {
             int fd = h2_raw_socket(server.port);
@@ -243,13 +251,13 @@ static void trickled_head_times_out(void **unused)
     uint64_t start_ns = tn_clock_mono_ns();
     send_text(fd, "GET /echo HTTP/1.1\r\nhost: a\r\nx: ");
     ssize_t sent = 1;
-    while (sent == 1 && tn_clock_mono_ns() - start_ns < 4 * TN_NS_PER_S) {
+    while (sent == 1 && tn_clock_mono_ns() - start_ns < 20 * TN_NS_PER_S) {
         rpc_pause_ms(5);
         sent = send(fd, "y", 1, MSG_NOSIGNAL);
     }
     assert_int_not_equal(sent, 1);
     /* It is told in time; its bytes are taken for a moment longer, so that it can read that. */
-    assert_in_range(tn_clock_mono_ns() - start_ns, 100 * TN_NS_PER_MS, 3900 * TN_NS_PER_MS);
+    assert_in_range(tn_clock_mono_ns() - start_ns, 100 * TN_NS_PER_MS, 15 * TN_NS_PER_S);
     assert_int_equal(rpc_server_refused(&server, "header_timeout"), 1);
     close(fd);
     stop();
@@ -319,6 +327,8 @@ static pid_t hold_connections(size_t count, int ready, int release)
     if (pid > 0) {
         return pid;
     }
+    /* When the test fails there is nobody to release it, and it would hold what it inherited. */
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     for (size_t i = 0; i < count; i++) {
         h2_raw_socket(server.port);
     }
