@@ -44,3 +44,10 @@ def test_commands_in_documents_exist():
         named = set(re.findall(r'(?:^|[`\s/])tenon (?!--)([a-z]+)\b(?= |`)',
                                '\n'.join(re.findall(r'`[^`\n]+`', document.read_text()))))
         assert named <= commands | {'COMMAND'}, f'{document.name}: {named - commands}'
+
+
+def test_the_reference_of_the_server_is_the_programs():
+    """docs/configuration.md ends with what `tenon man serve --markdown` prints."""
+    printed = subprocess.run([program(), 'man', 'serve', '--markdown'], capture_output=True,
+                             text=True, check=True).stdout
+    assert (ROOT / 'docs/configuration.md').read_text().endswith(printed.rstrip() + '\n')
