@@ -133,7 +133,7 @@ static enum tn_err read_recipe(struct tn_str text, char ret_kind[32], struct opt
     for (char *word = strtok_r(copy, " \t", &rest); word != NULL;
          word = strtok_r(NULL, " \t", &rest)) {
         if (ret_kind[0] == '\0' && strlen(word) < 32) {
-            strcpy(ret_kind, word);
+            memcpy(ret_kind, word, strlen(word) + 1);
         } else if (!read_option(ret_options, word)) {
             return tn_fault_set(fault, TN_INVALID, "output recipe: '%s' is not known", word);
         }

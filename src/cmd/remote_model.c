@@ -66,6 +66,8 @@ static void mark_state(struct tn_remote_tensor *tensors, size_t count, struct tn
 static enum tn_err read_config(const struct tn_oip_model_config *config, struct tn_arena *arena,
                                struct tn_remote_model *model, struct tn_fault *fault)
 {
+    TN_ASSERT(model->inputs != NULL && model->outputs != NULL);
+
     bool failed = false;
     model->batch_max = config->max_batch_size;
     for (size_t i = 0; i < model->input_count; i++) {

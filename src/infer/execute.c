@@ -533,8 +533,8 @@ static void execute(struct tn_instance *instance, struct tn_infer_job **jobs, si
         jobs[i]->ended_ns = ended;
     }
     if (err == TN_OK) {
-        /* With the moving of bytes: joining large tensors of a quick model costs more than it saves,
-         * and the batcher can only learn that from all of it. */
+        /* With the moving of bytes: joining large tensors of a quick model costs more than it
+         * saves, and the batcher can learn that only from the whole. */
         *ret_infer_ns = ended - started;
     }
     if (err == TN_OK || count == 1) {

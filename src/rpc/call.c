@@ -105,6 +105,8 @@ struct tn_call *tn_call_create(struct tn_wire *wire, unsigned http_version)
     return call;
 }
 
+/* A body counts until its call ends: also while the handler works on it, or a full queue of
+ * requests would hold more than the server was told to. */
 static void unbuffer(struct tn_call *call)
 {
     if (call->buffered > 0) {
@@ -150,7 +152,6 @@ void tn_call_cut(struct tn_call *call)
     call->wire = NULL;
     call->input_over = true;
     tn_call_drop_output(call);
-    unbuffer(call);
     if (call->begun) {
         bool grpc = call->info.kind == TN_CALL_GRPC;
         tn_call_count(call, grpc ? TN_GRPC_CANCELLED : HTTP_CLIENT_GONE);

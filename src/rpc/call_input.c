@@ -246,14 +246,6 @@ static bool buffer(struct tn_call *call, size_t size)
     return false;
 }
 
-static void unbuffer(struct tn_call *call)
-{
-    if (call->buffered > 0) {
-        atomic_fetch_sub_explicit(call->lane->buffered_bytes, call->buffered, memory_order_relaxed);
-        call->buffered = 0;
-    }
-}
-
 /* A handler that was dispatched cannot be answered over: it is cancelled, the status is ours. */
 static void fail_input(struct tn_call *call, enum tn_err err)
 {
@@ -514,6 +506,5 @@ void tn_call_input_end(struct tn_call *call)
             return;
         }
     }
-    unbuffer(call);
     dispatch(call);
 }

@@ -18,16 +18,16 @@ struct tn_tls;
 
 /* Zero fields take the default in brackets. */
 struct tn_server_limits {
-    size_t connections_max;          /* in all [20000] */
-    size_t streams_max;              /* concurrent, a connection [1000] */
-    size_t header_bytes_max;         /* a request's header list [32 KiB] */
-    size_t body_bytes_max;           /* a message or HTTP body [256 MiB] */
-    size_t buffered_bytes_max;       /* bodies being received, all connections [1 GiB] */
-    size_t output_bytes_high;        /* a call's unsent output: TN_AGAIN above [4 MiB] */
-    uint64_t header_timeout_ns;      /* from accept or keep-alive to complete headers [10 s] */
-    uint64_t body_timeout_ns;        /* between two bytes of a body [30 s] */
-    uint64_t idle_timeout_ns;        /* a connection without calls; 0: [5 min] */
-    uint64_t write_timeout_ns;       /* a peer that reads nothing [60 s] */
+    size_t connections_max;     /* in all [20000] */
+    size_t streams_max;         /* concurrent, a connection [1000] */
+    size_t header_bytes_max;    /* a request's header list [32 KiB] */
+    size_t body_bytes_max;      /* a message or HTTP body [256 MiB] */
+    size_t buffered_bytes_max;  /* bodies received and not yet answered, all connections [1 GiB] */
+    size_t output_bytes_high;   /* a call's unsent output: TN_AGAIN above [4 MiB] */
+    uint64_t header_timeout_ns; /* from accept or keep-alive to complete headers [10 s] */
+    uint64_t body_timeout_ns;   /* between two bytes of a body [30 s] */
+    uint64_t idle_timeout_ns;   /* a connection without calls; 0: [5 min] */
+    uint64_t write_timeout_ns;  /* a peer that reads nothing [60 s] */
     unsigned resets_per_second_max;  /* rapid reset [200 above finished streams] */
     unsigned control_per_second_max; /* SETTINGS, PING, empty frames [1000] */
     size_t window_bytes;             /* flow control a connection and stream [8 MiB] */

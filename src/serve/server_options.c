@@ -137,7 +137,7 @@ static const struct tn_option rows[] = {
      AT(buffered_bytes_max),
      .fallback = "1GiB",
      .min = 1024,
-     .help = "bytes of requests being received, over all connections"},
+     .help = "bytes of requests that are not yet answered, over all connections"},
     {.name = "connections_max",
      .kind = TN_OPTION_UINT,
      AT(connections_max),
