@@ -146,7 +146,7 @@ class Rules(unittest.TestCase):
         self.caught('machine', 'docs/a.md', 'see /ro' 'ot/x\n', 1)
         self.passes('docs/a.md', 'see $HOME/work/x and mkdtemp("/tmp/tn-XXXXXX")\n')
         self.caught('registry', 'docs/a.md', 'https://registry.npm' 'js.org/x\n', 1)
-        self.caught('registry', 'docs/a.md', 'http://deb.deb' 'ian.org/\n', 1)
+        self.caught('registry', 'docs/a.md', 'http:' '//deb.' 'debian' '.org/\n', 1)
         self.caught('registry', 'docs/a.md', 'files.pythonhosted' '.org\n', 1)
 
     def test_heap(self):
