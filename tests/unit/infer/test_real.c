@@ -1,5 +1,5 @@
-/* The real models of the set-up: what is found out about them at load, and that each of several
- * jobs in one batch gets the answer that it gets alone. */
+/* The real models of the set-up: what is found out about them at load, above all along which axes
+ * they batch. That they batch rightly is what loading itself proves (infer/plan.h). */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "core/assert.h"
